@@ -1,0 +1,86 @@
+// Package config reads a tunnel's configuration: INI in the manner of wg(8),
+// strict, every error named at once.
+package config
+
+import (
+	"net/netip"
+)
+
+// Config is one tunnel's configuration, validated.
+type Config struct {
+	Interface Interface
+	Paths     []Path   // local portal: at least one
+	Listens   []Listen // remote portal: at least one
+}
+
+// Role is which end of the tunnel this portal is.
+type Role string
+
+const (
+	Local  Role = "local"  // the router at home; it connects
+	Remote Role = "remote" // the VPS; it listens
+)
+
+// Interface is the [Interface] section.
+type Interface struct {
+	Role      Role
+	Key       Key            // shared by both portals
+	Address   []netip.Prefix // the tunnel interface's own addresses
+	MTU       int            // bytes, inner packet; 0: auto, follows the paths
+	Suite     string         // "auto", "blake2s", "none"
+	Scheduler string         // "greedy", "redundant"
+	Routing   Routing
+	// AuthenticateAddresses binds both ends' addresses and ports into every
+	// MAC (the paper's 2.2.2): only where no NAT stands between.
+	AuthenticateAddresses bool
+
+	// For Routing = portal, and only there:
+	PublicAddress   []netip.Addr // the remote's public addresses; empty: found by itself
+	ClientInterface string       // local portal: where the client that holds them is
+	KeepPorts       []uint16     // remote portal: TCP ports that stay local; default 22
+}
+
+// Routing says what the daemon does to the host's routing (package routing).
+type Routing string
+
+const (
+	RoutingNone   Routing = "none"   // hands off
+	RoutingNAT    Routing = "nat"    // remote masquerades, local gets a default route
+	RoutingPortal Routing = "portal" // the client holds the remote's public address
+)
+
+// Direction says which way a path carries data.
+type Direction string
+
+const (
+	Both    Direction = "both"
+	Send    Direction = "send"
+	Receive Direction = "receive"
+)
+
+// Path is a [Path] section: one way from the local portal to the remote.
+type Path struct {
+	Name       string     // unique; default path1, path2, …
+	Transport  string     // "udp", "tcp"
+	Device     string     // Bind, when it names an interface
+	Source     netip.Addr // Bind, when it is an address
+	Remote     HostPort
+	Congestion string    // "newreno", "none"
+	RateDown   int64     // bit/s, 0: no ceiling
+	RateUp     int64     // bit/s, 0: no ceiling
+	Metric     int       // 0…65535
+	Direction  Direction // as the local portal sees it
+}
+
+// HostPort is where the remote portal listens: a name or an address, and a port.
+type HostPort struct {
+	Host string
+	Port uint16
+}
+
+// Listen is a [Listen] section: one way in to the remote portal.
+type Listen struct {
+	Transport string
+	Address   netip.AddrPort
+	Allow     []netip.Prefix // empty: any source
+}

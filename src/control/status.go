@@ -1,0 +1,84 @@
+package control
+
+// Status is what `netcombiner show --json` prints: the contract of design.md
+// section 2. Counters only grow while the process lives.
+type Status struct {
+	Interface string   `json:"interface"`
+	Role      string   `json:"role"` // "local" or "remote"
+	Version   string   `json:"version"`
+	UptimeS   float64  `json:"uptime_s"`
+	MTU       int      `json:"mtu"` // bytes, of the tunnel interface
+	Session   Session  `json:"session"`
+	Paths     []Path   `json:"paths"` // in the order of the configuration
+	Tunnel    Tunnel   `json:"tunnel"`
+	Rejected  Rejected `json:"rejected"`
+}
+
+// Session is the state of the keys that both portals share.
+type Session struct {
+	State      string  `json:"state"`      // "none", "handshake", "established"
+	Suite      string  `json:"suite"`      // empty without a session
+	AgeS       float64 `json:"age_s"`      // since these keys were made
+	Handshakes uint64  `json:"handshakes"` // completed since the start
+}
+
+// Path is one path as this portal sees it; tx is what this portal sent.
+type Path struct {
+	Name              string  `json:"name"`
+	Transport         string  `json:"transport"`
+	Local             string  `json:"local"`  // address:port, or the interface waited for
+	Remote            string  `json:"remote"` // address:port, or the name being resolved
+	State             string  `json:"state"`  // "down", "connecting", "up", "standby", "failed"
+	Metric            int     `json:"metric"`
+	Congestion        string  `json:"congestion"`
+	RTTMs             float64 `json:"rtt_ms"`     // smoothed
+	RTTMinMs          float64 `json:"rtt_min_ms"` // lowest of the last minutes
+	Loss              float64 `json:"loss"`       // 0…1, of what this portal sent lately
+	RateBps           float64 `json:"rate_bps"`   // bit/s delivered to the peer lately
+	WindowPackets     int     `json:"window_packets"`
+	InFlightPackets   int     `json:"in_flight_packets"`
+	MTU               int     `json:"mtu"` // bytes, longest outer packet proved; 0: not limited by us
+	Tx                Count   `json:"tx"`
+	Rx                Count   `json:"rx"`
+	LostPackets       uint64  `json:"lost_packets"`
+	ReinjectedPackets uint64  `json:"reinjected_packets"` // sent again on another path
+}
+
+// Count counts packets and their bytes. For a path these are outer messages,
+// for the tunnel inner IP packets.
+type Count struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Tunnel is the interface and what stands between it and the paths.
+type Tunnel struct {
+	Tx          Count       `json:"tx"` // inner packets taken from the TUN and sent
+	Rx          Count       `json:"rx"` // inner packets written to the TUN
+	Queue       Queue       `json:"queue"`
+	Resequencer Resequencer `json:"resequencer"`
+}
+
+// Queue is the ingress queue.
+type Queue struct {
+	Packets int     `json:"packets"`
+	Bytes   int     `json:"bytes"`
+	DelayMs float64 `json:"delay_ms"` // how long its head has waited
+	Dropped uint64  `json:"dropped"`
+	Marked  uint64  `json:"marked"`
+}
+
+// Resequencer is what waits for an earlier packet of its flow.
+type Resequencer struct {
+	Held         int     `json:"held"`          // packets, now
+	ReleasedLate uint64  `json:"released_late"` // packets that went on without their predecessor
+	HoldMs       float64 `json:"hold_ms"`       // longest wait allowed now
+}
+
+// Rejected counts messages that were thrown away unanswered.
+type Rejected struct {
+	Mac       uint64 `json:"mac"`       // not made with our key, or not in this session
+	Replay    uint64 `json:"replay"`    // seen before, too old, or not proved fresh
+	Malformed uint64 `json:"malformed"` // not our format
+	Source    uint64 `json:"source"`    // from an address that Allow does not list
+}
