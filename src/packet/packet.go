@@ -1,0 +1,109 @@
+// Package packet holds inner IP packets: their buffers, the pool these come
+// from, and the little that the portal must know of their headers.
+//
+// Glossary
+//
+//	inner packet   an IP packet of the user's, as the TUN gives or takes it
+//	flow           packets of one 5-tuple: what must stay in order
+//	sequence       the packet's number in the session, given once, when it is
+//	               first put on a path; the twins of a packet share it
+//	reference      a right to read Data; the last one released frees the buffer
+package packet
+
+import (
+	"sync"
+
+	"netcombiner/src/mono"
+)
+
+// Headroom is how many bytes of its buffer lie before a packet read from the
+// TUN or a message read from a path: what a TUN device may scribble on.
+const Headroom = 16
+
+// Packet is an inner packet on its way through a portal.
+//
+// One goroutine owns a fresh packet. Once it is handed to the exchange its
+// references are counted, and Retain and Release are called only under the
+// portal's lock; Data is then read-only, so that senders may read it without.
+type Packet struct {
+	Data []byte // the inner packet; a part of the buffer
+
+	Sequence uint64    // 0: not yet on any path
+	Previous uint16    // how far back the packet before it in its flow is; 0: none
+	Flow     uint32    // hash of the 5-tuple
+	Queued   mono.Time // when it came from the TUN
+
+	buffer []byte
+	refs   int32
+	pool   *Pool
+}
+
+// Buffer is the whole storage. The owner of a fresh packet reads into
+// Buffer()[Headroom:] and sets Data.
+func (p *Packet) Buffer() []byte { return p.buffer }
+
+// Retain adds a reference.
+func (p *Packet) Retain() { p.refs++ }
+
+// Release gives a reference back; after the last one the packet returns to
+// its pool, and must not be touched.
+func (p *Packet) Release() {
+	p.refs--
+	switch {
+	case p.refs == 0:
+		p.pool.put(p)
+	case p.refs < 0:
+		panic("packet: released twice")
+	}
+}
+
+// Pool is a bounded stock of packets. Its methods may be called by any
+// goroutine; batches keep the lock's cost far under that of the copy.
+type Pool struct {
+	size, limit int
+
+	mu   sync.Mutex
+	free []*Packet
+	made int
+}
+
+// NewPool returns a pool whose packets have buffers of size bytes, and which
+// makes limit of them at most: this bounds the portal's memory.
+func NewPool(size, limit int) *Pool { return &Pool{size: size, limit: limit} }
+
+// Size is the length of each buffer, in bytes.
+func (pl *Pool) Size() int { return pl.size }
+
+// Outstanding is how many packets are out of the pool.
+func (pl *Pool) Outstanding() int {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	return pl.made - len(pl.free)
+}
+
+// Get fills dst with fresh packets, one reference each, and returns how many
+// there were: fewer than len(dst) when the pool is exhausted.
+func (pl *Pool) Get(dst []*Packet) int {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	for i := range dst {
+		if n := len(pl.free); n > 0 {
+			dst[i] = pl.free[n-1]
+			pl.free = pl.free[:n-1]
+		} else if pl.made < pl.limit {
+			dst[i] = &Packet{buffer: make([]byte, pl.size), pool: pl}
+			pl.made++
+		} else {
+			return i
+		}
+		dst[i].refs = 1
+	}
+	return len(dst)
+}
+
+func (pl *Pool) put(p *Packet) {
+	p.Data, p.Sequence, p.Previous, p.Flow, p.Queued = nil, 0, 0, 0, 0
+	pl.mu.Lock()
+	pl.free = append(pl.free, p)
+	pl.mu.Unlock()
+}
