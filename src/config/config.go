@@ -25,6 +25,7 @@ const (
 type Interface struct {
 	Role      Role
 	Key       Key            // shared by both portals
+	KeyFile   string         // where Key was read from; empty: its own line
 	Address   []netip.Prefix // the tunnel interface's own addresses
 	MTU       int            // bytes, inner packet; 0: auto, follows the paths
 	Suite     string         // "auto", "blake2s", "none"

@@ -1,0 +1,90 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Error is one thing wrong with a configuration.
+type Error struct {
+	File    string
+	Line    int    // from 1; 0: the file as a whole
+	Key     string // or "[Section]"; empty: the line as a whole
+	Value   string // as written; empty when it is missing or must not be shown
+	Problem string
+	Allowed string // what would be right
+}
+
+// Error is one line: "nc0.conf:12: Transport = upd: not a transport; allowed: udp, tcp".
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		b.WriteString(":" + strconv.Itoa(e.Line))
+	}
+	b.WriteString(": ")
+	if e.Key != "" {
+		b.WriteString(e.Key)
+		if e.Value != "" {
+			b.WriteString(" = " + e.Value)
+		}
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Problem)
+	if e.Allowed != "" {
+		b.WriteString("; allowed: " + e.Allowed)
+	}
+	return b.String()
+}
+
+// Errors is everything wrong with a configuration, in the order of its lines.
+type Errors []*Error
+
+// Error has one line for each.
+func (es Errors) Error() string {
+	lines := make([]string, len(es))
+	for i, e := range es {
+		lines[i] = e.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap lets errors.As find a single *Error.
+func (es Errors) Unwrap() []error {
+	all := make([]error, len(es))
+	for i, e := range es {
+		all[i] = e
+	}
+	return all
+}
+
+func (es Errors) sort() {
+	slices.SortStableFunc(es, func(a, b *Error) int { return cmp.Compare(a.Line, b.Line) })
+}
+
+// fault is what is wrong with one value; the parser adds where.
+type fault struct{ problem, allowed string }
+
+func (f *fault) Error() string {
+	if f.allowed == "" {
+		return f.problem
+	}
+	return f.problem + "; allowed: " + f.allowed
+}
+
+// quote makes text from a file fit to be printed: short, and nothing in it
+// that a terminal would act on.
+func quote(s string) string {
+	const longest = 64
+	short := len(s) <= longest
+	if short && strings.IndexFunc(s, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	if short {
+		return strconv.Quote(s)
+	}
+	return strconv.Quote(s[:longest]) + "…"
+}

@@ -1,0 +1,192 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// MaxPaths is how many [Path] or [Listen] sections a configuration may have.
+const MaxPaths = 64
+
+// build makes the Config of sections: every value by itself first, then what
+// must fit together.
+func (p *parser) build(sections []section) *Config {
+	c := &Config{Interface: Interface{Suite: "auto", Scheduler: "greedy", Routing: RoutingNone}}
+	var own given
+	var paths, listens []given
+	for _, s := range sections {
+		switch strings.ToLower(s.name) {
+		case "interface":
+			if own.line > 0 {
+				p.fail(s.line, "[Interface]", "", &fault{fmt.Sprintf("given twice, first on line %d", own.line), "once"})
+				continue
+			}
+			own = decode(p, s, "Interface", &c.Interface, interfaceFields)
+		case "path":
+			path := Path{Name: fmt.Sprintf("path%d", len(paths)+1), Transport: "udp", Direction: Both}
+			paths = append(paths, decode(p, s, "Path", &path, pathFields))
+			c.Paths = append(c.Paths, path)
+		case "listen":
+			listen := Listen{Transport: "udp"}
+			listens = append(listens, decode(p, s, "Listen", &listen, listenFields))
+			c.Listens = append(c.Listens, listen)
+		default:
+			if s.line > 0 {
+				p.fail(s.line, "["+quote(s.name)+"]", "", &fault{"unknown section", "[Interface], [Path], [Listen]"})
+			}
+		}
+	}
+	if own.line == 0 {
+		p.fail(0, "[Interface]", "", &fault{"missing", "one [Interface] section with Role and Key"})
+	} else {
+		p.checkInterface(&c.Interface, own)
+	}
+	p.checkSections(c, own, paths, listens)
+	p.checkPaths(c.Paths, paths)
+	p.checkListens(c.Listens, listens)
+	return c
+}
+
+// need reports a key that must be there.
+func (p *parser) need(g given, key, allowed string) {
+	if !g.has(key) {
+		p.fail(g.line, key, "", &fault{"missing in [" + g.section + "]", allowed})
+	}
+}
+
+func (p *parser) checkInterface(i *Interface, g given) {
+	p.need(g, "Role", "local, remote")
+	switch {
+	case g.has("Key") && g.has("KeyFile"):
+		p.fail(g.at("KeyFile"), "KeyFile", "", &fault{"given beside Key", "one of the two"})
+	case g.has("KeyFile"):
+		if i.KeyFile != "" {
+			p.loadKey(i, g.at("KeyFile"))
+		}
+	default:
+		p.need(g, "Key", keyAllowed+", or KeyFile")
+	}
+
+	if i.MTU > 0 && i.MTU < minMTUIPv6 {
+		for _, a := range i.Address {
+			if a.Addr().Is6() {
+				p.fail(g.at("MTU"), "MTU", fmt.Sprint(i.MTU), &fault{"too small for the IPv6 Address", "auto, or 1280 to 9000 bytes"})
+				break
+			}
+		}
+	}
+	if i.AuthenticateAddresses && i.Suite == "none" {
+		p.fail(g.at("AuthenticateAddresses"), "AuthenticateAddresses", "yes", &fault{"needs a MAC, and Suite = none has none", "no, or another Suite"})
+	}
+
+	if i.Routing != RoutingPortal {
+		for _, key := range []string{"PublicAddress", "ClientInterface", "KeepPorts"} {
+			if g.has(key) {
+				p.fail(g.at(key), key, "", &fault{"means nothing without Routing = portal", "Routing = portal, or leave it out"})
+			}
+		}
+	}
+	switch {
+	case i.Routing == RoutingNAT:
+		p.need(g, "Address", "the tunnel's own addresses, without which Routing = nat has nothing to send from")
+	case i.Routing == RoutingPortal && i.Role == Local:
+		p.need(g, "ClientInterface", "the interface where the client is that holds the remote's public address")
+		if g.has("KeepPorts") {
+			p.fail(g.at("KeepPorts"), "KeepPorts", "", &fault{"means nothing on a local portal", "on the remote portal only"})
+		}
+	case i.Routing == RoutingPortal && i.Role == Remote:
+		if g.has("ClientInterface") {
+			p.fail(g.at("ClientInterface"), "ClientInterface", "", &fault{"means nothing on a remote portal", "on the local portal only"})
+		}
+		if !g.has("KeepPorts") {
+			i.KeepPorts = []uint16{22}
+		}
+	}
+}
+
+// checkSections holds a local portal to paths and a remote one to listeners.
+func (p *parser) checkSections(c *Config, own given, paths, listens []given) {
+	refuse := func(all []given, allowed string) {
+		for _, g := range all {
+			p.fail(g.line, "["+g.section+"]", "", &fault{"means nothing on a " + string(c.Interface.Role) + " portal", allowed})
+		}
+	}
+	switch c.Interface.Role {
+	case Local:
+		refuse(listens, "[Path]")
+		if len(paths) == 0 {
+			p.fail(own.line, "[Path]", "", &fault{"missing", "one for each Internet link, with Bind and Remote"})
+		}
+	case Remote:
+		refuse(paths, "[Listen]")
+		if len(listens) == 0 {
+			p.fail(own.line, "[Listen]", "", &fault{"missing", "one for each transport, with Transport and Address"})
+		}
+	}
+	tooMany := func(all []given) {
+		if len(all) > MaxPaths {
+			g := all[MaxPaths]
+			p.fail(g.line, "["+g.section+"]", "", &fault{"too many", fmt.Sprintf("at most %d", MaxPaths)})
+		}
+	}
+	tooMany(paths)
+	tooMany(listens)
+}
+
+func (p *parser) checkPaths(paths []Path, where []given) {
+	named := make(map[string]int)
+	for i := range paths {
+		path, g := &paths[i], where[i]
+		if first, taken := named[strings.ToLower(path.Name)]; taken {
+			p.fail(g.at("Name"), "Name", path.Name, &fault{fmt.Sprintf("the name of the path on line %d too", first), "a name of its own"})
+		} else {
+			named[strings.ToLower(path.Name)] = g.line
+		}
+		p.need(g, "Remote", "the remote portal's host:port")
+		if remote, err := netip.ParseAddr(path.Remote.Host); err == nil && path.Source.IsValid() && remote.Is4() != path.Source.Is4() {
+			p.fail(g.at("Bind"), "Bind", path.Source.String(), &fault{"not of the same IP version as Remote", "both IPv4 or both IPv6"})
+		}
+		p.checkCongestion(path, g)
+	}
+}
+
+// checkCongestion settles a path's controller. On a tcp path the kernel's TCP
+// is the controller, so ours must stay out of its way.
+func (p *parser) checkCongestion(path *Path, g given) {
+	switch {
+	case path.Transport == "tcp" && path.Congestion == "newreno":
+		p.fail(g.at("Congestion"), "Congestion", path.Congestion, &fault{"the kernel's TCP does this on a tcp path", "none, or leave it out"})
+	case path.Transport == "tcp":
+		path.Congestion = "none"
+	case path.Congestion == "none" && !g.has("Rate"):
+		p.fail(g.at("Congestion"), "Congestion", "none", &fault{"would send without any limit", "a Rate beside it, or newreno"})
+	case !g.has("Congestion"):
+		path.Congestion = "newreno"
+	}
+}
+
+func (p *parser) checkListens(listens []Listen, where []given) {
+	for i, l := range listens {
+		p.need(where[i], "Address", "[::]:4725, 0.0.0.0:4725, 192.0.2.7:4725")
+		for j, other := range listens[:i] {
+			if clash(l, other) {
+				p.fail(where[i].at("Address"), "Address", l.Address.String(), &fault{
+					fmt.Sprintf("taken by the [Listen] on line %d", where[j].line), "another address, port or transport"})
+				break
+			}
+		}
+	}
+}
+
+// clash says whether two listeners would fight for one port. [::] takes IPv4 too.
+func clash(a, b Listen) bool {
+	if a.Transport != b.Transport || !a.Address.IsValid() || a.Address.Port() != b.Address.Port() {
+		return false
+	}
+	x, y := a.Address.Addr(), b.Address.Addr()
+	covers := func(wide, narrow netip.Addr) bool {
+		return wide.IsUnspecified() && (wide.Is6() || narrow.Is4())
+	}
+	return x == y || covers(x, y) || covers(y, x)
+}

@@ -1,0 +1,230 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// oneOf sets *dst to that of the allowed words that v is, whatever its case.
+func oneOf[T ~string](dst *T, v, problem string, allowed ...T) error {
+	words := make([]string, len(allowed))
+	for i, word := range allowed {
+		if strings.EqualFold(v, string(word)) {
+			*dst = word
+			return nil
+		}
+		words[i] = string(word)
+	}
+	return &fault{problem, strings.Join(words, ", ")}
+}
+
+// list parses values set apart by commas, and refuses one given twice.
+func list[T comparable](v string, parse func(string) (T, error)) ([]T, error) {
+	var all []T
+	for item := range strings.SplitSeq(v, ",") {
+		item = strings.TrimSpace(item)
+		if item == "" {
+			return nil, &fault{"an empty place in the list", "values set apart by single commas"}
+		}
+		x, err := parse(item)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(all, x) {
+			return nil, &fault{quote(item) + " is listed twice", "each once"}
+		}
+		all = append(all, x)
+	}
+	return all, nil
+}
+
+func parseNumber(v string, lowest, highest int, problem string) (int, error) {
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil || int(n) < lowest || int(n) > highest {
+		return 0, &fault{problem, fmt.Sprintf("%d to %d", lowest, highest)}
+	}
+	return int(n), nil
+}
+
+func parsePort(v string) (uint16, error) {
+	n, err := parseNumber(v, 1, 65535, "not a port")
+	return uint16(n), err
+}
+
+// MTU limits, in bytes. IPv6 asks for 1280 of every link (RFC 8200 section 5).
+const (
+	minMTU     = 576
+	minMTUIPv6 = 1280
+	maxMTU     = 9000
+)
+
+func parseMTU(v string) (int, error) {
+	if strings.EqualFold(v, "auto") {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil || n < minMTU || n > maxMTU {
+		return 0, &fault{"not an MTU", fmt.Sprintf("auto, or %d to %d bytes", minMTU, maxMTU)}
+	}
+	return int(n), nil
+}
+
+// parseHostAddress takes an address that one host can have.
+func parseHostAddress(v string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(v)
+	if err != nil || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
+		return netip.Addr{}, &fault{quote(v) + " is not the address of a host", "192.0.2.7, 2001:db8::7"}
+	}
+	return a.Unmap(), nil
+}
+
+// parseOwnAddress takes an address of the tunnel interface; without a prefix
+// length it stands alone, as in wg-quick.
+func parseOwnAddress(v string) (netip.Prefix, error) {
+	bad := &fault{quote(v) + " is not an interface address", "172.19.152.3/31, fd19:152::3/127"}
+	text, _, slash := strings.Cut(v, "/")
+	a, err := parseHostAddress(text)
+	if err != nil {
+		return netip.Prefix{}, bad
+	}
+	if !slash {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(v)
+	if err != nil || p.Addr().Is4In6() || p.Bits() == 0 {
+		return netip.Prefix{}, bad
+	}
+	return p, nil
+}
+
+// parsePrefix takes a set of sources: a network, or one address.
+func parsePrefix(v string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(v); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(v)
+	if err != nil || p.Addr().Is4In6() {
+		return netip.Prefix{}, &fault{quote(v) + " is not a network", "198.51.100.0/24, 2001:db8::/32, 192.0.2.7"}
+	}
+	return p.Masked(), nil
+}
+
+func parseListenAddress(v string) (netip.AddrPort, error) {
+	ap, err := netip.ParseAddrPort(v)
+	if err != nil || ap.Port() == 0 || ap.Addr().IsMulticast() {
+		return netip.AddrPort{}, &fault{"not an address and port to listen on", "[::]:4725, 0.0.0.0:4725, 192.0.2.7:4725"}
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}
+
+func parseHostPort(v string) (HostPort, error) {
+	bad := &fault{"not a host and port", "vps.example.org:4725, 192.0.2.7:4725, [2001:db8::7]:4725"}
+	if ap, err := netip.ParseAddrPort(v); err == nil {
+		a := ap.Addr().Unmap()
+		if ap.Port() == 0 || a.IsUnspecified() || a.IsMulticast() {
+			return HostPort{}, bad
+		}
+		return HostPort{a.String(), ap.Port()}, nil
+	}
+	i := strings.LastIndexByte(v, ':')
+	if i < 0 {
+		return HostPort{}, bad
+	}
+	port, err := parsePort(v[i+1:])
+	if err != nil || !isHostName(v[:i]) {
+		return HostPort{}, bad
+	}
+	return HostPort{v[:i], port}, nil
+}
+
+// isHostName takes what RFC 1123 section 2.1 allows, and the underscores that
+// people use all the same. A name that ends in a number is a mistyped address.
+func isHostName(s string) bool {
+	s = strings.TrimSuffix(s, ".")
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	labels := strings.Split(s, ".")
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
+			return false
+		}
+		if strings.ContainsFunc(l, func(r rune) bool { return !isLetterOrDigit(r) && r != '-' && r != '_' }) {
+			return false
+		}
+	}
+	_, err := strconv.ParseUint(labels[len(labels)-1], 10, 64)
+	return err != nil
+}
+
+func isLetterOrDigit(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+}
+
+// Rate limits, in bit/s.
+const (
+	minRate = 8_000
+	maxRate = 1_000_000_000_000
+)
+
+const ratesAllowed = "down/up or one for both, 8kbit to 1000gbit each, as in 40mbit/10mbit"
+
+// parseRates takes "down/up", or one value for both, in bit/s.
+func parseRates(v string) (down, up int64, err error) {
+	first, second, two := strings.Cut(v, "/")
+	if down, err = parseRate(strings.TrimSpace(first)); err != nil || !two {
+		return down, down, err
+	}
+	up, err = parseRate(strings.TrimSpace(second))
+	return down, up, err
+}
+
+// parseRate takes "40mbit", "2.5mbit", "512kbit", "1gbit" or "64000bit"; the
+// units are decimal, as tc(8)'s.
+func parseRate(v string) (int64, error) {
+	bad := &fault{"not a rate", ratesAllowed}
+	number := strings.TrimRightFunc(v, unicode.IsLetter)
+	unit, ok := map[string]float64{"bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}[strings.ToLower(v[len(number):])]
+	number = strings.TrimSpace(number)
+	if !ok || strings.Trim(number, "0123456789.") != "" {
+		return 0, bad
+	}
+	n, err := strconv.ParseFloat(number, 64)
+	if rate := n * unit; err == nil && rate >= minRate && rate <= maxRate {
+		return int64(rate), nil
+	}
+	return 0, bad
+}
+
+// checkPathName keeps names fit for a command line, a table and a metric.
+func checkPathName(v string) error {
+	ok := len(v) <= 32 && isLetterOrDigit(rune(v[0])) &&
+		!strings.ContainsFunc(v, func(r rune) bool { return !isLetterOrDigit(r) && !strings.ContainsRune("-_.", r) })
+	if !ok {
+		return &fault{"not a path name", "up to 32 letters, digits, '-', '_' and '.', a letter or digit first"}
+	}
+	return nil
+}
+
+// CheckInterfaceName says what keeps name from being a network interface's:
+// Linux's dev_valid_name (IFNAMSIZ: 15 bytes), and on top only the characters
+// that wg-quick takes: none that a file name, a shell or the kernel's "%d"
+// makes something else of.
+func CheckInterfaceName(name string) error {
+	const allowed = "up to 15 letters, digits, '-', '_', '.', '+' and '=', not all or default"
+	switch {
+	case name == "":
+		return &fault{"an empty interface name", allowed}
+	case len(name) > 15:
+		return &fault{"too long for an interface name", allowed}
+	case name == "." || name == ".." || name == "all" || name == "default", name[0] == '-',
+		strings.ContainsFunc(name, func(r rune) bool { return !isLetterOrDigit(r) && !strings.ContainsRune("-_.+=", r) }):
+		return &fault{"not an interface name", allowed}
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"fmt"
+	"os"
+)
+
+// Warnings says what in a valid configuration is most likely not meant: one
+// line each. path is the file that c was read from.
+func Warnings(path string, c *Config) []string {
+	var all []string
+	warn := func(format string, args ...any) { all = append(all, path+": "+fmt.Sprintf(format, args...)) }
+
+	secret := path
+	if c.Interface.KeyFile != "" {
+		secret = c.Interface.KeyFile
+	}
+	if info, err := os.Stat(secret); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
+		warn("everyone can read the key; chmod 600 %s", secret)
+	}
+	if c.Interface.Suite == "none" {
+		warn("Suite = none: nothing proves where packets come from; only for paths inside a VPN")
+	}
+
+	type way struct {
+		transport, bind string
+		remote          HostPort
+	}
+	seen := make(map[way]string)
+	sends, receives := false, false
+	for _, p := range c.Paths {
+		w := way{p.Transport, p.Device, p.Remote}
+		if p.Source.IsValid() {
+			w.bind = p.Source.String()
+		}
+		if twin, ok := seen[w]; ok {
+			warn("paths %s and %s take the same way: no gain, unless their Bind differs", twin, p.Name)
+		} else {
+			seen[w] = p.Name
+		}
+		sends = sends || p.Direction != Receive
+		receives = receives || p.Direction != Send
+	}
+	if len(c.Paths) > 0 && !(sends && receives) {
+		warn("every path goes one way only: no connection works without an answer")
+	}
+	return all
+}
