@@ -311,6 +311,16 @@ func TestKeyNeverPrints(t *testing.T) {
 	}
 }
 
+// A key on the wrong line is not told either.
+func TestMisplacedKeyNeverPrints(t *testing.T) {
+	for _, line := range []string{"%s", "%s = 1", "[%s]", "Kye = %s", "Role = %s", "Address = %s", "Address = 10.0.0.1/8, %s", "KeyFile = %s"} {
+		_, err := Parse("x", strings.NewReader("[Interface]\n"+fmt.Sprintf(line, testKey)))
+		if err == nil || strings.Contains(err.Error(), testKey[:43]) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
 func TestGenerateKey(t *testing.T) {
 	a, b := GenerateKey(), GenerateKey()
 	if a == b || a.IsZero() {
@@ -342,7 +352,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("\ufeff[interface]\r\nMTU=auto#\n[\n=\n]")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parse("x", []byte(text), func(string) ([]byte, error) { return []byte(testKey), nil })
-		if strings.Contains(fmt.Sprint(err), testKey[8:24]) {
+		if strings.Contains(fmt.Sprint(err), testKey[:43]) {
 			t.Fatalf("the key is told: %v", err)
 		}
 		if err == nil {

@@ -75,9 +75,15 @@ func (f *fault) Error() string {
 	return f.problem + "; allowed: " + f.allowed
 }
 
-// quote makes text from a file fit to be printed: short, and nothing in it
-// that a terminal would act on.
+// quote makes text from a file fit to be printed: short, nothing in it that a
+// terminal would act on, and not the key on a wrong line (whose "=" at the end
+// the parser may have taken for its own).
 func quote(s string) string {
+	for _, maybe := range []string{s, s + "="} {
+		if _, err := ParseKey(maybe); err == nil {
+			return redacted
+		}
+	}
 	const longest = 64
 	short := len(s) <= longest
 	if short && strings.IndexFunc(s, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) < 0 {
