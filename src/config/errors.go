@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,15 +76,14 @@ func (f *fault) Error() string {
 	return f.problem + "; allowed: " + f.allowed
 }
 
+// keyLike finds what may hold a key: 32 bytes in base64, whose "=" at the end
+// the parser may have taken for its own.
+var keyLike = regexp.MustCompile(`[A-Za-z0-9+/]{43,}=?`)
+
 // quote makes text from a file fit to be printed: short, nothing in it that a
-// terminal would act on, and not the key on a wrong line (whose "=" at the end
-// the parser may have taken for its own).
+// terminal would act on, and not the key that someone put on a wrong line.
 func quote(s string) string {
-	for _, maybe := range []string{s, s + "="} {
-		if _, err := ParseKey(maybe); err == nil {
-			return redacted
-		}
-	}
+	s = keyLike.ReplaceAllString(s, redacted)
 	const longest = 64
 	short := len(s) <= longest
 	if short && strings.IndexFunc(s, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) < 0 {
