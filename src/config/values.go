@@ -22,6 +22,9 @@ func oneOf[T ~string](dst *T, v, problem string, allowed ...T) error {
 	return &fault{problem, strings.Join(words, ", ")}
 }
 
+// maxList is how many values a list may hold.
+const maxList = 256
+
 // list parses values set apart by commas, and refuses one given twice.
 func list[T comparable](v string, parse func(string) (T, error)) ([]T, error) {
 	var all []T
@@ -33,6 +36,9 @@ func list[T comparable](v string, parse func(string) (T, error)) ([]T, error) {
 		x, err := parse(item)
 		if err != nil {
 			return nil, err
+		}
+		if len(all) == maxList {
+			return nil, &fault{"too long a list", fmt.Sprintf("at most %d values", maxList)}
 		}
 		if slices.Contains(all, x) {
 			return nil, &fault{quote(item) + " is listed twice", "each once"}
