@@ -1,0 +1,102 @@
+package tundevice
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+)
+
+func create(name string, mtu int) (*TUN, error) {
+	dev, err := tun.CreateTUN(name, mtu)
+	if err != nil {
+		return nil, explainCreate(name, err)
+	}
+	return adopt(dev)
+}
+
+func fromFile(f *os.File, mtu int) (*TUN, error) {
+	dev, err := tun.CreateTUNFromFile(f, mtu)
+	if err != nil {
+		return nil, err
+	}
+	return adopt(dev)
+}
+
+func adopt(dev tun.Device) (*TUN, error) {
+	name, err := dev.Name()
+	if err != nil {
+		dev.Close()
+		return nil, err
+	}
+	// The library's listener stands still when nobody takes its events.
+	go func() {
+		for range dev.Events() {
+		}
+	}()
+	return &TUN{dev: dev, name: name}, nil
+}
+
+// Write implements Device. The library puts the 4 bytes of the address family
+// before each packet.
+func (t *TUN) Write(bufs [][]byte, offset int) (n int, err error) {
+	for i := range bufs {
+		if _, err := t.dev.Write(bufs[i:i+1], offset); err == nil {
+			n++
+		} else if gone(err) || errors.Is(err, os.ErrClosed) {
+			return n, t.finalError(err)
+		}
+	}
+	return n, nil
+}
+
+// SetMTU implements Device.
+func (t *TUN) SetMTU(mtu int) error { return ifconfig(t.name, "mtu", strconv.Itoa(mtu)) }
+
+// Configure gives the interface its addresses, sets its MTU in bytes (0: as it
+// is) and brings it up.
+func Configure(name string, addrs []netip.Prefix, mtu int) error {
+	if mtu != 0 {
+		if err := ifconfig(name, "mtu", strconv.Itoa(mtu)); err != nil {
+			return err
+		}
+	}
+	for _, prefix := range addrs {
+		family := "inet"
+		if prefix.Addr().Is6() {
+			family = "inet6"
+		}
+		if err := ifconfig(name, family, prefix.String(), "alias"); err != nil {
+			return err
+		}
+	}
+	return ifconfig(name, "up")
+}
+
+func ifconfig(name string, args ...string) error {
+	out, err := exec.Command("/sbin/ifconfig", append([]string{name}, args...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ifconfig %s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+func gone(err error) bool {
+	return errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EBADF)
+}
+
+func explainCreate(name string, err error) error {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("/dev/tun is not there: load the module (kldload if_tuntap): %w", err)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("no privilege to create interface %s: run as root: %w", name, err)
+	}
+	return fmt.Errorf("creating interface %s: %w", name, err)
+}

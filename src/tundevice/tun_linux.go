@@ -1,0 +1,127 @@
+package tundevice
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+)
+
+const clonePath = "/dev/net/tun"
+
+// virtioNetHeader is how many bytes precede each packet on a TUN file opened
+// with IFF_VNET_HDR: struct virtio_net_hdr. All zero says: a plain packet,
+// checksums done.
+const virtioNetHeader = 10
+
+func create(name string, mtu int) (*TUN, error) {
+	fd, err := unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, explainOpen(err)
+	}
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("interface name %q: %w", name, err)
+	}
+	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		unix.Close(fd)
+		return nil, explainSetIff(name, err)
+	}
+	return fromFD(fd, mtu)
+}
+
+func fromFile(f *os.File, mtu int) (*TUN, error) {
+	// A file of our own on the same description: f may be in blocking mode,
+	// in which Close would not end a Read.
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	f.Close()
+	if err != nil {
+		return nil, err
+	}
+	return fromFD(fd, mtu)
+}
+
+// fromFD takes fd over.
+func fromFD(fd, mtu int) (*TUN, error) {
+	// "Unmonitored": without the library's netlink listener, whose events
+	// (up, down, MTU) nobody here needs. A deleted interface shows in Read.
+	dev, name, err := tun.CreateUnmonitoredTUNFromFD(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	t := &TUN{dev: dev, name: name}
+	if err := t.SetMTU(mtu); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// Write implements Device. Each packet is one system call; the virtio-net
+// header goes in the scratch bytes before it.
+func (t *TUN) Write(bufs [][]byte, offset int) (n int, err error) {
+	if offset < Headroom {
+		return 0, fmt.Errorf("interface %s: write needs %d bytes before each packet, got %d", t.name, Headroom, offset)
+	}
+	file := t.dev.File()
+	for _, buf := range bufs {
+		clear(buf[offset-virtioNetHeader : offset])
+		if _, err := file.Write(buf[offset-virtioNetHeader:]); err == nil {
+			n++
+		} else if gone(err) || errors.Is(err, os.ErrClosed) {
+			return n, t.finalError(err)
+		}
+	}
+	return n, nil
+}
+
+// SetMTU implements Device.
+func (t *TUN) SetMTU(mtu int) error { return setMTU(t.name, mtu) }
+
+func setMTU(name string, mtu int) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", name, err)
+	}
+	if link.Attrs().MTU == mtu {
+		return nil
+	}
+	if err := netlink.LinkSetMTU(link, mtu); err != nil {
+		return fmt.Errorf("interface %s: setting the MTU to %d: %w", name, mtu, err)
+	}
+	return nil
+}
+
+// gone says whether err is what the file of a deleted interface answers.
+func gone(err error) bool {
+	// The library turns EBADFD of a read into ErrClosed.
+	return errors.Is(err, unix.EBADFD) || errors.Is(err, os.ErrClosed)
+}
+
+func explainOpen(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return fmt.Errorf("%s is not there: load the tun module (modprobe tun; on OpenWrt install kmod-tun): %w", clonePath, err)
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return fmt.Errorf("no privilege to open %s: run as root: %w", clonePath, err)
+	}
+	return fmt.Errorf("opening %s: %w", clonePath, err)
+}
+
+func explainSetIff(name string, err error) error {
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("interface %s is in use: another process holds it (netcombiner down %s ends ours): %w", name, name, err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("no privilege to create interface %s: run as root, or with CAP_NET_ADMIN: %w", name, err)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("interface %s exists and is not a TUN: choose another name: %w", name, err)
+	}
+	return fmt.Errorf("creating interface %s: %w", name, err)
+}
