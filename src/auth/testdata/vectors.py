@@ -40,6 +40,6 @@ vectors = [
     vector("bound to IPv6 addresses", "blake2s", key, b"netcombiner", 1, 2, *v6),
     vector("no MAC", "none", key, b"netcombiner", 1, 2),
 ]
-with open(os.path.join(os.path.dirname(__file__), "vectors.json"), "w") as f:
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors.json"), "w") as f:
     json.dump(vectors, f, indent=2)
     f.write("\n")
