@@ -1,0 +1,162 @@
+package simnet
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"netcombiner/src/tundevice"
+)
+
+// tunQueue is how many packets wait for a Read before more are dropped: the
+// default txqueuelen of a TUN device.
+const tunQueue = 500
+
+// Tun is a host's TUN device. What is injected into the host is read from it;
+// what is written to it goes to the host's inner handler.
+type Tun struct {
+	host *Host
+	name string
+
+	mu       sync.Mutex
+	readable *sync.Cond
+	in       ring[[]byte]
+	free     [][]byte
+	mtu      int
+	dropped  uint64
+	closed   bool
+}
+
+var _ tundevice.Device = (*Tun)(nil)
+
+// OpenTun makes the host's TUN device, of which there is one at a time.
+func (h *Host) OpenTun(name string, mtu int) (*Tun, error) {
+	h.tunMu.Lock()
+	defer h.tunMu.Unlock()
+	if h.tun != nil {
+		return nil, fmt.Errorf("simnet: %s: device or resource busy", name)
+	}
+	t := &Tun{host: h, name: name, mtu: mtu}
+	t.readable = sync.NewCond(&t.mu)
+	h.tun = t
+	return t, nil
+}
+
+// Tun is the open TUN device, or nil.
+func (h *Host) Tun() *Tun {
+	h.tunMu.Lock()
+	defer h.tunMu.Unlock()
+	return h.tun
+}
+
+// Inject sends a copy of an inner packet into the host's TUN device. It
+// reports false when there is none, its queue is full, or the packet is longer
+// than its MTU.
+func (h *Host) Inject(pkt []byte) bool {
+	t := h.Tun()
+	return t != nil && t.inject(pkt)
+}
+
+// OnInner makes f take the packets written to the host's TUN device, from
+// whatever goroutine writes. pkt is valid only during the call.
+func (h *Host) OnInner(f func(pkt []byte)) {
+	h.tunMu.Lock()
+	defer h.tunMu.Unlock()
+	h.inner = f
+}
+
+func (t *Tun) inject(pkt []byte) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.in.len() >= tunQueue || len(pkt) > t.mtu {
+		t.dropped++
+		return false
+	}
+	var b []byte
+	if last := len(t.free) - 1; last >= 0 {
+		b, t.free = t.free[last], t.free[:last]
+	}
+	t.in.push(append(b[:0], pkt...))
+	t.readable.Signal()
+	return true
+}
+
+// Read is tundevice.Device's.
+func (t *Tun) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.in.len() == 0 && !t.closed {
+		t.readable.Wait()
+	}
+	if t.closed {
+		return 0, os.ErrClosed
+	}
+	for n < len(bufs) && t.in.len() > 0 {
+		b := t.in.pop()
+		sizes[n] = copy(bufs[n][offset:], b)
+		t.free = append(t.free, b)
+		n++
+	}
+	return n, nil
+}
+
+// Write is tundevice.Device's.
+func (t *Tun) Write(bufs [][]byte, offset int) (n int, err error) {
+	t.mu.Lock()
+	closed := t.closed
+	t.mu.Unlock()
+	if closed {
+		return 0, os.ErrClosed
+	}
+	t.host.tunMu.Lock()
+	handler := t.host.inner
+	t.host.tunMu.Unlock()
+	for _, b := range bufs {
+		if handler != nil {
+			handler(b[offset:])
+		}
+	}
+	return len(bufs), nil
+}
+
+// BatchSize is tundevice.Device's.
+func (t *Tun) BatchSize() int { return 64 }
+
+// SetMTU is tundevice.Device's.
+func (t *Tun) SetMTU(mtu int) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mtu = mtu
+	return nil
+}
+
+// MTU is what was last set, in bytes.
+func (t *Tun) MTU() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mtu
+}
+
+// Dropped counts the injected packets that no Read will see.
+func (t *Tun) Dropped() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.dropped
+}
+
+// Name is tundevice.Device's.
+func (t *Tun) Name() string { return t.name }
+
+// Close removes the device from its host.
+func (t *Tun) Close() error {
+	t.host.tunMu.Lock()
+	if t.host.tun == t {
+		t.host.tun = nil
+	}
+	t.host.tunMu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	t.readable.Broadcast()
+	return nil
+}
