@@ -32,6 +32,9 @@ type Packet struct {
 	Previous uint16    // how far back the packet before it in its flow is; 0: none
 	Flow     uint32    // hash of the 5-tuple
 	Queued   mono.Time // when it came from the TUN
+	// Delivered says that the peer acknowledged it on some path: a twin that
+	// still waits to be sent need not be.
+	Delivered bool
 
 	buffer []byte
 	refs   int32
@@ -41,6 +44,12 @@ type Packet struct {
 // Buffer is the whole storage. The owner of a fresh packet reads into
 // Buffer()[Headroom:] and sets Data.
 func (p *Packet) Buffer() []byte { return p.buffer }
+
+// WithHeadroom returns Data with the n bytes of the buffer that lie before it.
+func (p *Packet) WithHeadroom(n int) []byte {
+	start := len(p.buffer) - cap(p.Data) // Data reaches to the buffer's end
+	return p.buffer[start-n : start+len(p.Data)]
+}
 
 // Retain adds a reference.
 func (p *Packet) Retain() { p.refs++ }
@@ -102,7 +111,7 @@ func (pl *Pool) Get(dst []*Packet) int {
 }
 
 func (pl *Pool) put(p *Packet) {
-	p.Data, p.Sequence, p.Previous, p.Flow, p.Queued = nil, 0, 0, 0, 0
+	p.Data, p.Sequence, p.Previous, p.Flow, p.Queued, p.Delivered = nil, 0, 0, 0, 0, false
 	pl.mu.Lock()
 	pl.free = append(pl.free, p)
 	pl.mu.Unlock()

@@ -1,0 +1,55 @@
+package exchange
+
+import (
+	"fmt"
+
+	"netcombiner/src/mono"
+	"netcombiner/src/packet"
+)
+
+// NewScheduler returns the scheduler that the configuration calls name.
+func NewScheduler(name string) (Scheduler, error) {
+	switch name {
+	case "greedy":
+		return Greedy{}, nil
+	case "redundant":
+		return Redundant{}, nil
+	}
+	return nil, fmt.Errorf("scheduler %q is not one of greedy, redundant", name)
+}
+
+// Greedy is the paper's: a packet goes to whichever path has window. Where
+// several have, the one of the lowest metric, and then of the lowest RTT, so
+// that a lone packet takes the quickest way.
+type Greedy struct{}
+
+// Choose implements Scheduler.
+func (Greedy) Choose(now mono.Time, p *packet.Packet, consumers, dst []Consumer) []Consumer {
+	var best Consumer
+	for _, c := range consumers {
+		if !c.Ready(now, len(p.Data)) {
+			continue
+		}
+		if best == nil || c.Cost() < best.Cost() || c.Cost() == best.Cost() && c.RTT() < best.RTT() {
+			best = c
+		}
+	}
+	if best == nil {
+		return dst
+	}
+	return append(dst, best)
+}
+
+// Redundant sends every packet on every path that has room, so that the
+// quickest copy counts; the peer's replay window drops the others.
+type Redundant struct{}
+
+// Choose implements Scheduler.
+func (Redundant) Choose(now mono.Time, p *packet.Packet, consumers, dst []Consumer) []Consumer {
+	for _, c := range consumers {
+		if c.Ready(now, len(p.Data)) {
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}

@@ -1,0 +1,325 @@
+// Package path is one path between the portals, seen from one end: its life,
+// and its two halves. The consumer takes inner packets and sends them, the
+// producer receives the peer's. It is pure: no socket, goroutine or clock.
+// Time and what arrived come in; messages to send and events come out. The
+// portal calls it under its lock.
+//
+// Glossary
+//
+//	life        down → connecting → up → failed → up …; see State
+//	proof       a challenge sent to an address that came back: only then does
+//	            the path carry data there (paper 2.2.2; RFC 9000 section 8.2)
+//	suspect     an up path whose acknowledgements are overdue: it gets no new
+//	            packets, and what it has is rescued, until one comes
+//	in flight   sent, and neither acknowledged nor lost
+//	outbox      packets that the scheduler gave to this path, not yet sent
+//
+// A packet's way: Consume puts it in the outbox; Poll gives it a path
+// sequence, notes it in the sentLog and hands it to the portal's sender; an
+// acknowledgement (Acknowledge) or a rescue (TakeUnacknowledged) settles it.
+package path
+
+import (
+	"io"
+	"net/netip"
+	"time"
+
+	"netcombiner/src/congestion"
+	"netcombiner/src/mono"
+	"netcombiner/src/packet"
+	"netcombiner/src/transport"
+	"netcombiner/src/wire"
+)
+
+// State is where a path is in its life.
+type State uint8
+
+const (
+	Down       State = iota // no flow: the local has none open, the remote was never joined
+	Connecting              // a flow, not yet proved
+	Up
+	Failed // was up; acknowledgements are missing; still asking
+)
+
+func (s State) String() string { return [...]string{"down", "connecting", "up", "failed"}[s] }
+
+// Endpoint is where messages of a path go and come from.
+type Endpoint struct {
+	Flow          transport.Flow
+	Local, Remote netip.AddrPort
+}
+
+// Events says what a call brought about: the caller acts on it.
+type Events uint8
+
+const (
+	// EventRescue: take what is unacknowledged and send it elsewhere.
+	EventRescue Events = 1 << iota
+	// EventUp and EventFailed: the state changed to that.
+	EventUp
+	EventFailed
+	// EventMTU: the longest packet that the path carries changed.
+	EventMTU
+)
+
+// Settings is what a path is told: by its own configuration on the local
+// portal, by the Join on the remote.
+type Settings struct {
+	Name       string
+	Metric     int
+	Send       bool // carries data from here
+	Receive    bool // carries data to here
+	Congestion string
+	Rate       int64 // bit/s, of what is sent from here; 0: no ceiling
+}
+
+// Fixed is what stays the same all a path's life.
+type Fixed struct {
+	ID        uint8
+	Initiator bool      // this is the local portal: it joins
+	Datagram  bool      // the transport is one: the path controls congestion and probes the MTU
+	Random    io.Reader // for challenges
+	// Join is sent by the initiator; its fields mirror the settings.
+	Join wire.Join
+}
+
+// outboxLimit is how many packets may wait for the path's own sender. A
+// transport that waits in Send gets few, so that what it cannot take now is
+// left for the other paths.
+const (
+	outboxLimit       = 64
+	outboxLimitStream = 8
+)
+
+// Path is one path. Its methods are called under the portal's lock.
+type Path struct {
+	Fixed
+	Settings
+	Counters
+	// Trailer is how many bytes follow an inner packet: sequence and MAC;
+	// ControlTrailer the same for a control message. The session's suite says.
+	Trailer, ControlTrailer int
+
+	state     State
+	since     mono.Time // of the state
+	overhead  int       // bytes of IP and transport headers
+	endpoint  Endpoint  // proved; where messages go
+	candidate Endpoint  // being proved; zero Flow: none
+
+	proof   proof
+	answers []answer // challenges to be sent back
+
+	control congestion.Controller
+	limited bool      // the window held something back since the last acknowledgement
+	pace    mono.Time // when the next packet may go, where there is a pacing rate
+
+	rtt      rtt
+	sent     sentLog
+	received receiveLog
+	outbox   packet.Ring[*packet.Packet]
+	mtu      mtuProber
+
+	suspect  bool
+	overdue  int       // timeouts in a row
+	progress mono.Time // last acknowledgement of something new
+	asked    mono.Time // last message sent that asks for an acknowledgement
+	pingDue  bool
+	frames   [][]byte // control frames of others (rekeying), waiting to be sent
+	raw      []byte   // a message outside any session, waiting to be sent
+}
+
+// Counters are totals since the start, and recent rates.
+type Counters struct {
+	TxPackets, TxBytes      uint64 // outer messages and their bytes with headers
+	RxPackets, RxBytes      uint64
+	Lost, Reinjected        uint64
+	rate                    meter
+	recentAcked, recentLost float64
+}
+
+// New returns a path that is down.
+func New(f Fixed, s Settings) (*Path, error) {
+	p := &Path{Fixed: f, sent: newSentLog(), received: newReceiveLog()}
+	return p, p.Set(s)
+}
+
+// Set changes the settings; a new controller or rate starts afresh.
+func (p *Path) Set(s Settings) error {
+	if p.control == nil || s.Congestion != p.Congestion || s.Rate != p.Rate {
+		control, err := congestion.New(s.Congestion, s.Rate)
+		if err != nil {
+			return err
+		}
+		p.control = control
+	}
+	p.Settings = s
+	return nil
+}
+
+// State returns the state and since when it lasts.
+func (p *Path) State() (State, mono.Time) { return p.state, p.since }
+
+// Suspect says that acknowledgements are overdue.
+func (p *Path) Suspect() bool { return p.suspect }
+
+// Endpoint is where messages go: the proved one, or else the candidate.
+func (p *Path) Endpoint() Endpoint {
+	if p.endpoint.Flow == nil {
+		return p.candidate
+	}
+	return p.endpoint
+}
+
+// RTT is the smoothed round-trip time, or 0 before the first sample.
+func (p *Path) RTT() time.Duration { return p.rtt.smoothed }
+
+// MinRTT is the lowest of the last minutes.
+func (p *Path) MinRTT() time.Duration { return p.rtt.min() }
+
+// InFlight is how many packets are on their way, or about to be sent.
+func (p *Path) InFlight() int { return p.sent.inFlight + p.outbox.Len() }
+
+// Window is the congestion window, in packets.
+func (p *Path) Window() int { return p.control.Window() }
+
+// MTU is the longest outer packet proved, in bytes; 0 where the transport cuts
+// messages itself.
+func (p *Path) MTU() int {
+	if !p.Datagram {
+		return 0
+	}
+	return p.mtu.proved
+}
+
+// InnerMTU is the longest inner packet the path carries, in bytes; 0: any.
+// settled is false while a search may still raise it.
+func (p *Path) InnerMTU() (mtu int, settled bool) {
+	if !p.Datagram {
+		return 0, true
+	}
+	return p.mtu.proved - p.overhead - wire.HeaderSize - p.Trailer, !p.mtu.searching()
+}
+
+// ReorderWait is how long the receiver waits for a missing message.
+func (p *Path) ReorderWait() time.Duration { return p.received.reorderWait(p.rtt.smoothed) }
+
+// Rate is what the peer acknowledged lately, in bit/s.
+func (p *Path) RateBps(now mono.Time) float64 { return p.rate.bps(now) }
+
+// Loss is the share of messages lost lately, 0 … 1.
+func (p *Path) Loss() float64 {
+	if p.recentLost == 0 {
+		return 0
+	}
+	return p.recentLost / (p.recentAcked + p.recentLost)
+}
+
+// Identity returns the path's number.
+func (p *Path) Identity() uint8 { return p.ID }
+
+// Cost returns the path's metric.
+func (p *Path) Cost() int { return p.Metric }
+
+// Usable says that the path can be counted on now, with room or without.
+func (p *Path) Usable() bool { return p.state == Up && p.Send && !p.suspect }
+
+// Ready says that the path takes an inner packet of size bytes now: it is up
+// and not suspect, its window, pace and outbox have room, and it carries
+// packets that long.
+func (p *Path) Ready(now mono.Time, size int) bool {
+	if !p.Usable() {
+		return false
+	}
+	if mtu, _ := p.InnerMTU(); mtu != 0 && size > mtu {
+		return false // or not yet: see Carries
+	}
+	limit := outboxLimit
+	if !p.Datagram {
+		limit = outboxLimitStream
+	}
+	if p.outbox.Len() >= limit {
+		return false
+	}
+	if p.InFlight() >= p.control.Window() {
+		p.limited = true
+		return false
+	}
+	return p.pace <= now
+}
+
+// Carries is false where a packet of size bytes will not fit, however long it
+// waits.
+func (p *Path) Carries(size int) bool {
+	mtu, settled := p.InnerMTU()
+	return mtu == 0 || size <= mtu || !settled
+}
+
+// paceBurst is how much may be sent at once where there is a pacing rate: a
+// timer that wakes late must not cost rate.
+const paceBurst = time.Millisecond
+
+// Consume takes p, and one of its references, to be sent.
+func (p *Path) Consume(now mono.Time, pkt *packet.Packet) {
+	p.outbox.Push(pkt)
+	if rate := p.control.PacingRate(); rate > 0 {
+		bits := 8 * (len(pkt.Data) + p.overhead + wire.HeaderSize + p.Trailer)
+		p.pace = max(p.pace, now.Add(-paceBurst)).Add(time.Duration(float64(bits) / float64(rate) * 1e9))
+	}
+}
+
+// PaceDeadline is when pacing lets the next packet go; Never without pacing.
+func (p *Path) PaceDeadline(now mono.Time) mono.Time {
+	if p.pace <= now || !p.Usable() {
+		return mono.Never
+	}
+	return p.pace
+}
+
+// TakeUnacknowledged appends to dst the packets that this path has and that
+// nobody acknowledged, oldest first, each with a reference for the caller.
+// Each is given out once: the path still counts its own copy as in flight.
+func (p *Path) TakeUnacknowledged(dst []*packet.Packet) []*packet.Packet {
+	for s := p.sent.first; s < p.sent.next; s++ {
+		if e := p.sent.at(s); e.packet != nil && !e.done && !e.rescued {
+			e.rescued = true
+			e.packet.Retain()
+			dst = append(dst, e.packet)
+			p.Reinjected++
+		}
+	}
+	for p.outbox.Len() > 0 {
+		dst = append(dst, p.outbox.Pop())
+	}
+	return dst
+}
+
+// meter measures a rate over about a second.
+type meter struct {
+	start mono.Time
+	bytes int
+	last  float64 // bit/s
+}
+
+const meterSpan = 500 * time.Millisecond
+
+func (m *meter) roll(now mono.Time) {
+	switch d := now.Sub(m.start); {
+	case d > 4*meterSpan:
+		m.last = float64(m.bytes) * 8 / d.Seconds()
+	case d >= meterSpan:
+		m.last = (m.last + float64(m.bytes)*8/d.Seconds()) / 2
+	default:
+		return
+	}
+	m.start, m.bytes = now, 0
+}
+
+func (m *meter) add(now mono.Time, bytes int) {
+	m.roll(now)
+	m.bytes += bytes
+}
+
+func (m *meter) bps(now mono.Time) float64 {
+	m.roll(now)
+	return m.last
+}

@@ -1,0 +1,123 @@
+package path
+
+import (
+	"time"
+
+	"netcombiner/src/congestion"
+	"netcombiner/src/mono"
+	"netcombiner/src/wire"
+)
+
+// Receive notes an authentic message of size bytes on this path. It returns
+// whether the message is fresh; newest says that none before had a higher
+// sequence. A message that is not fresh must be dropped.
+func (p *Path) Receive(now mono.Time, h *wire.Header, size int) (fresh, newest bool) {
+	seq := wire.Expand(h.Sequence, p.received.largest)
+	newest = seq > p.received.largest || !p.received.any
+	if !p.received.receive(now, seq, size) {
+		return false, false
+	}
+	p.RxPackets++
+	p.RxBytes += uint64(size)
+	if h.Type != wire.TypeAck {
+		p.received.pending++
+		if p.received.ackAt == 0 {
+			p.received.ackAt = now.Add(maxAckDelay)
+		}
+	}
+	return true, newest
+}
+
+// AcknowledgeNow sends the next acknowledgement without waiting: the message
+// was one that asks for nothing else (a ping, a proof).
+func (p *Path) AcknowledgeNow(now mono.Time) { p.received.ackAt = now }
+
+// Acknowledge handles the peer's acknowledgement. One that speaks of what was
+// never sent is ignored.
+func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) (events Events) {
+	l := &p.sent
+	largest := wire.Expand(a.Largest, l.next)
+	ack := wire.Expand(a.Ack, l.next)
+	nack := wire.Expand(a.Nack, l.next)
+	if largest >= l.next || ack > largest || nack > ack {
+		return 0
+	}
+	good := congestion.Acknowledgement{InFlight: l.inFlight}
+	bad := congestion.Loss{Next: l.next}
+	if largest >= l.first {
+		if e := l.at(largest); !e.done && e.elicits {
+			good.RTT = max(now.Sub(e.at)-time.Duration(a.Delay)*ackDelayUnit, time.Microsecond)
+			p.rtt.sample(now, good.RTT)
+		}
+	}
+	covered := largest - min(largest, uint64(64*a.Words)) // below it, Ack and Nack alone speak
+	mtu := p.mtu.proved
+	for s := l.first; s <= largest; s++ {
+		e := l.at(s)
+		if e.done {
+			continue
+		}
+		received := s == largest || s > nack && s <= ack
+		if back := largest - s - 1; s < largest && s >= covered {
+			received = received || a.Received[back/64]>>(back%64)&1 != 0
+		}
+		switch {
+		case received:
+			p.acknowledged(now, s, e, &good)
+		case s <= nack:
+			p.lost(now, s, e, &bad)
+		}
+	}
+	l.trim()
+	if good.Packets > 0 {
+		good.Limited = p.limited || 2*good.InFlight >= p.control.Window()
+		p.limited = false
+		p.control.Acknowledged(now, good)
+		p.progress, p.overdue, p.suspect = now, 0, false
+	}
+	if bad.Packets > 0 {
+		p.control.Lost(now, bad)
+	}
+	if p.mtu.proved != mtu {
+		events |= EventMTU
+	}
+	return events
+}
+
+// recentMemory is about how many messages Loss looks back over.
+const recentMemory = 1000
+
+func (p *Path) acknowledged(now mono.Time, seq uint64, e *sent, good *congestion.Acknowledgement) {
+	if p.Datagram {
+		p.mtu.arrived(now, int(e.size))
+	}
+	if e.elicits {
+		good.Packets++
+		good.Bytes += int(e.size)
+		good.Largest = seq
+		p.rate.add(now, int(e.size))
+		if p.recentAcked++; p.recentAcked > recentMemory {
+			p.recentAcked, p.recentLost = p.recentAcked/2, p.recentLost/2
+		}
+	}
+	if e.packet != nil {
+		e.packet.Delivered = true
+	}
+	p.sent.settle(seq)
+}
+
+func (p *Path) lost(now mono.Time, seq uint64, e *sent, bad *congestion.Loss) {
+	// A probe that was too long, and a lost acknowledgement, say nothing of
+	// congestion.
+	if e.elicits && !e.probe {
+		bad.Packets++
+		bad.Bytes += int(e.size)
+		bad.Largest = seq
+		p.Lost++
+		p.recentLost++
+		if p.Datagram {
+			p.mtu.lost(now, int(e.size))
+		}
+	}
+	p.sent.settle(seq)
+}

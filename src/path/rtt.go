@@ -1,0 +1,58 @@
+package path
+
+import (
+	"time"
+
+	"netcombiner/src/mono"
+)
+
+const (
+	// initialTimeout stands in for the acknowledgement timeout before the
+	// first RTT sample.
+	initialTimeout = 250 * time.Millisecond
+	// minVariance keeps the timeout of a very steady path above the jitter of
+	// two busy schedulers.
+	minVariance = 6 * time.Millisecond
+	// minRTTWindow is how long a lowest RTT is remembered, at least half of it.
+	minRTTWindow = 4 * time.Minute
+)
+
+// rtt estimates the round-trip time as RFC 6298 does, with microseconds
+// instead of clock ticks, and remembers the lowest of the last minutes.
+type rtt struct {
+	smoothed, variance time.Duration
+	low, lowBefore     time.Duration // of this and of the previous half window
+	rolled             mono.Time
+}
+
+func (r *rtt) sample(now mono.Time, d time.Duration) {
+	d = max(d, time.Microsecond)
+	if r.smoothed == 0 {
+		r.smoothed, r.variance = d, d/2
+	} else {
+		r.variance += (max(d, r.smoothed) - min(d, r.smoothed) - r.variance) / 4
+		r.smoothed += (d - r.smoothed) / 8
+	}
+	if now.Sub(r.rolled) > minRTTWindow/2 {
+		r.rolled, r.lowBefore, r.low = now, r.low, 0
+	}
+	if r.low == 0 || d < r.low {
+		r.low = d
+	}
+}
+
+// min is the lowest sample of the last minutes; 0 before the first.
+func (r *rtt) min() time.Duration {
+	if r.lowBefore != 0 && (r.low == 0 || r.lowBefore < r.low) {
+		return r.lowBefore
+	}
+	return r.low
+}
+
+// timeout is how long an acknowledgement may take, at most, on a path that works.
+func (r *rtt) timeout() time.Duration {
+	if r.smoothed == 0 {
+		return initialTimeout
+	}
+	return r.smoothed + max(4*r.variance, minVariance) + maxAckDelay
+}

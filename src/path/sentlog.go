@@ -1,0 +1,96 @@
+package path
+
+import (
+	"netcombiner/src/mono"
+	"netcombiner/src/packet"
+)
+
+// sent remembers one message until it is acknowledged, lost or rescued.
+type sent struct {
+	packet  *packet.Packet // an inner packet, one reference; nil: control
+	at      mono.Time
+	size    int32 // outer bytes, IP and transport headers included
+	elicits bool  // the peer acknowledges it, so it counts as in flight
+	done    bool  // acknowledged, or lost
+	rescued bool  // its packet was given to another path too
+	probe   bool  // only asks whether its size fits
+}
+
+// sentLog holds the messages first … next-1 of a path, in a ring that grows
+// with the window and is bounded by it.
+type sentLog struct {
+	entries     []sent // length a power of two
+	first, next uint64
+	inFlight    int // entries that elicit and are not done
+}
+
+func newSentLog() sentLog {
+	return sentLog{entries: make([]sent, 64), first: 1, next: 1}
+}
+
+func (l *sentLog) at(seq uint64) *sent { return &l.entries[seq&uint64(len(l.entries)-1)] }
+
+// add appends e, whose sequence is the returned number.
+func (l *sentLog) add(e sent) uint64 {
+	if l.next-l.first == uint64(len(l.entries)) {
+		l.trim()
+	}
+	if l.next-l.first == uint64(len(l.entries)) {
+		bigger := make([]sent, 2*len(l.entries))
+		for s := l.first; s < l.next; s++ {
+			bigger[s&uint64(len(bigger)-1)] = *l.at(s)
+		}
+		l.entries = bigger
+	}
+	seq := l.next
+	*l.at(seq) = e
+	l.next++
+	if e.elicits {
+		l.inFlight++
+	}
+	return seq
+}
+
+// settle marks seq as acknowledged or lost, and gives its packet back.
+func (l *sentLog) settle(seq uint64) {
+	e := l.at(seq)
+	e.done = true
+	if e.elicits {
+		l.inFlight--
+	}
+	if e.packet != nil {
+		e.packet.Release()
+		e.packet = nil
+	}
+}
+
+// trim drops the settled front, and what is never acknowledged with it.
+func (l *sentLog) trim() {
+	for l.first < l.next {
+		if e := l.at(l.first); e.elicits && !e.done {
+			return
+		}
+		l.first++
+	}
+}
+
+// oldest is when the oldest message still in flight was sent; 0: there is none.
+// An MTU probe does not count: it is meant to get lost.
+func (l *sentLog) oldest() mono.Time {
+	for s := l.first; s < l.next; s++ {
+		if e := l.at(s); e.elicits && !e.done && !e.probe {
+			return e.at
+		}
+	}
+	return 0
+}
+
+// clear settles all.
+func (l *sentLog) clear() {
+	for s := l.first; s < l.next; s++ {
+		if !l.at(s).done {
+			l.settle(s)
+		}
+	}
+	l.first = l.next
+}
