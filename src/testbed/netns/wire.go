@@ -3,12 +3,14 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Veth joins two namespaces by a cable with an interface at each end, both up.
@@ -84,13 +86,14 @@ func (n *Namespace) Neighbour(device string, addr netip.Addr, hardware net.Hardw
 	})
 }
 
-// Rule sends what comes in by device to a routing table, both families.
+// Rule sends what comes in by device to a routing table, both families. A rule
+// that is there already stays.
 func (n *Namespace) Rule(device string, table, priority int) error {
 	return n.Do(func() error {
 		for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 			r := netlink.NewRule()
 			r.IifName, r.Table, r.Priority, r.Family = device, table, priority, family
-			if err := netlink.RuleAdd(r); err != nil {
+			if err := netlink.RuleAdd(r); err != nil && !errors.Is(err, unix.EEXIST) {
 				return fmt.Errorf("%s: rule for %s: %w", n.Name, device, err)
 			}
 		}
@@ -114,4 +117,12 @@ func (n *Namespace) onLink(device string, f func(netlink.Link) error) error {
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// Has says whether the namespace has an interface of that name.
+func (n *Namespace) Has(device string) bool {
+	return n.Do(func() error {
+		_, err := netlink.LinkByName(device)
+		return err
+	}) == nil
 }

@@ -1,0 +1,342 @@
+//go:build linux
+
+package lab
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"netcombiner/src/control"
+	"netcombiner/src/testbed/netns"
+)
+
+// Interface is the tunnel's name on both portals, each of which is a machine of its own.
+const Interface = "nc0"
+
+// port is where the remote portal listens.
+const port = 4725
+
+// The tunnel's inner addresses: local and remote portal's.
+var (
+	tunnelLocal  = Host{netip.MustParseAddr("172.19.152.3"), netip.MustParseAddr("fd19:152::3")}
+	tunnelRemote = Host{netip.MustParseAddr("172.19.152.2"), netip.MustParseAddr("fd19:152::2")}
+)
+
+// TunnelConfig says how the two daemons are configured. Empty strings leave a
+// key to its default.
+type TunnelConfig struct {
+	Program    string // the daemon; empty: build/netcombiner
+	Transport  string // empty: udp
+	Routing    string // none, nat or portal; empty: nat. With none the lab adds plain routes
+	Scheduler  string
+	Congestion string
+	Suite      string
+	LogDir     string // keeps local.log and remote.log; empty: kept only for errors
+}
+
+// Portal is a running daemon.
+type Portal struct {
+	Role    string // local or remote
+	Machine *netns.Namespace
+
+	lab    *Lab
+	config TunnelConfig
+	cmd    *exec.Cmd
+	exited chan struct{}
+	log    logFile
+}
+
+// Tunnel is the two portals.
+type Tunnel struct{ Local, Remote *Portal }
+
+// StartTunnel writes both configurations and starts both daemons, as they
+// would be used: `netcombiner -f nc0` on each machine. It does not wait for them to meet.
+func (lab *Lab) StartTunnel(c TunnelConfig) (*Tunnel, error) {
+	if c.Program == "" {
+		c.Program = "build/netcombiner"
+	}
+	program, err := filepath.Abs(c.Program)
+	if err == nil {
+		_, err = os.Stat(program)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the daemon is missing: %w (run make)", err)
+	}
+	c.Program = program
+	if c.Transport == "" {
+		c.Transport = "udp"
+	}
+	if c.Routing == "" {
+		c.Routing = "nat"
+	}
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	key := base64.StdEncoding.EncodeToString(secret)
+
+	t := &Tunnel{
+		Local:  &Portal{Role: "local", Machine: lab.Local, lab: lab, config: c},
+		Remote: &Portal{Role: "remote", Machine: lab.Remote, lab: lab, config: c},
+	}
+	for _, p := range []*Portal{t.Remote, t.Local} {
+		if err := p.log.open(c.LogDir, p.Role); err == nil {
+			err = p.Machine.WriteFile(p.configFile(), []byte(p.text(key)), 0o600)
+		}
+		if err == nil {
+			err = p.Start()
+		}
+		if err != nil {
+			t.Close()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// Close ends both daemons.
+func (t *Tunnel) Close() {
+	for _, p := range []*Portal{t.Local, t.Remote} {
+		p.Stop()
+		p.log.close()
+	}
+}
+
+// WaitUp waits until every path is up on both portals (those of cut links
+// excepted, if named).
+func (t *Tunnel) WaitUp(ctx context.Context, except ...string) error {
+	var last error
+	for {
+		if last = t.up(except); last == nil {
+			return nil
+		}
+		for _, p := range []*Portal{t.Local, t.Remote} {
+			if err := p.Alive(); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the tunnel is not up: %w\nlocal portal:\n%sremote portal:\n%s", last, t.Local.log.tail(), t.Remote.log.tail())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (t *Tunnel) up(except []string) error {
+	for _, p := range []*Portal{t.Local, t.Remote} {
+		s, err := p.Status()
+		if err != nil {
+			return err
+		}
+		if s.Session.State != "established" {
+			return fmt.Errorf("%s portal: session is %q", p.Role, s.Session.State)
+		}
+		want, have := len(p.lab.paths())-len(except), 0
+		for _, path := range s.Paths {
+			if path.State == "up" || path.State == "standby" {
+				have++
+			}
+		}
+		if have < want {
+			return fmt.Errorf("%s portal: %d of %d paths are up", p.Role, have, want)
+		}
+	}
+	return nil
+}
+
+// Start starts the daemon, or starts it again.
+func (p *Portal) Start() error {
+	var err error
+	p.cmd, err = p.Machine.Start(&p.log, p.config.Program, "-f", "--config", p.configFile(), Interface)
+	if err != nil {
+		return err
+	}
+	p.exited = make(chan struct{})
+	go func(cmd *exec.Cmd, exited chan struct{}) {
+		cmd.Wait()
+		close(exited)
+	}(p.cmd, p.exited)
+	if p.config.Routing == "none" {
+		return p.route()
+	}
+	return nil
+}
+
+// Alive says whether the daemon has ended, and what it said last.
+func (p *Portal) Alive() error {
+	select {
+	case <-p.exited:
+		return fmt.Errorf("%s portal ended (%v):\n%s", p.Role, p.cmd.ProcessState, p.log.tail())
+	default:
+		return nil
+	}
+}
+
+// Kill ends the daemon with kill -9 and waits until it is gone.
+func (p *Portal) Kill() {
+	if p.cmd != nil {
+		p.cmd.Process.Kill()
+		<-p.exited
+	}
+}
+
+// Stop ends the daemon in the ordinary way, within two seconds.
+func (p *Portal) Stop() {
+	if p.cmd == nil {
+		return
+	}
+	p.cmd.Process.Signal(os.Interrupt)
+	select {
+	case <-p.exited:
+	case <-time.After(2 * time.Second):
+		p.Kill()
+	}
+}
+
+// Status asks the daemon, by its command line as a person would.
+func (p *Portal) Status() (control.Status, error) {
+	var s control.Status
+	var out bytes.Buffer
+	cmd, err := p.Machine.Start(&out, p.config.Program, "show", Interface, "--json")
+	if err != nil {
+		return s, err
+	}
+	timer := time.AfterFunc(2*time.Second, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Wait(); err != nil {
+		return s, fmt.Errorf("%s portal: show: %w: %s", p.Role, err, strings.TrimSpace(out.String()))
+	}
+	if err := json.Unmarshal(out.Bytes(), &s); err != nil {
+		return s, fmt.Errorf("%s portal: show --json: %w", p.Role, err)
+	}
+	return s, nil
+}
+
+func (p *Portal) configFile() string { return "/run/netcombiner/" + Interface + ".conf" }
+
+// text is the configuration file.
+func (p *Portal) text(key string) string {
+	var b strings.Builder
+	set := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%s = %s\n", key, value)
+		}
+	}
+	inner := map[string]Host{"local": tunnelLocal, "remote": tunnelRemote}[p.Role]
+	b.WriteString("[Interface]\n")
+	set("Role", p.Role)
+	set("Key", key)
+	set("Address", fmt.Sprintf("%v/31, %v/127", inner.V4, inner.V6))
+	set("Suite", p.config.Suite)
+	set("Scheduler", p.config.Scheduler)
+	set("Routing", p.config.Routing)
+	if p.config.Routing == "portal" && p.Role == "local" {
+		set("ClientInterface", "lan0")
+		set("PublicAddress", fmt.Sprintf("%v, %v", Remote.V4, Remote.V6))
+	}
+	if p.Role == "remote" {
+		b.WriteString("\n[Listen]\n")
+		set("Transport", p.config.Transport)
+		set("Address", fmt.Sprintf("[::]:%d", port))
+		return b.String()
+	}
+	for _, l := range p.lab.paths() {
+		b.WriteString("\n[Path]\n")
+		set("Name", l.Config.Name)
+		set("Transport", p.config.Transport)
+		set("Bind", l.Config.Name)
+		set("Remote", netip.AddrPortFrom(Remote.V4, port).String())
+		set("Congestion", p.config.Congestion)
+	}
+	return b.String()
+}
+
+// route adds what Routing = none leaves to the lab, once nc0 is there: the
+// client's traffic goes through the tunnel, and the internet knows that the
+// client is behind the remote portal.
+func (p *Portal) route() error {
+	deadline := time.Now().Add(5 * time.Second)
+	for !p.Machine.Has(Interface) {
+		if err := p.Alive(); err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s portal: no %s after 5 s:\n%s", p.Role, Interface, p.log.tail())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	forward := errors.Join(p.Machine.Sysctl("net.ipv4.ip_forward", "1"), p.Machine.Sysctl("net.ipv6.conf.all.forwarding", "1"))
+	none := netip.Addr{}
+	if p.Role == "local" {
+		const table = 20
+		return errors.Join(forward, p.Machine.Rule("lan0", table, 20),
+			p.Machine.Route(anywhere[0], none, Interface, 0, table),
+			p.Machine.Route(anywhere[1], none, Interface, 0, table))
+	}
+	home := Client.prefixes()
+	return errors.Join(forward,
+		p.Machine.Route(home[0], none, Interface, 0, 0),
+		p.Machine.Route(home[1], none, Interface, 0, 0),
+		p.lab.Internet.Route(home[0], Remote.V4, "remote0", 0, 0),
+		p.lab.Internet.Route(home[1], Remote.V6, "remote0", 0, 0))
+}
+
+// paths are the links that the tunnel uses.
+func (lab *Lab) paths() (paths []*Link) {
+	for _, l := range lab.Links {
+		if !l.Config.Spare {
+			paths = append(paths, l)
+		}
+	}
+	return paths
+}
+
+// logFile takes a daemon's output, from its first start to its last.
+type logFile struct {
+	mu   sync.Mutex
+	file *os.File // may be nil
+	last []byte
+}
+
+func (l *logFile) open(dir, name string) (err error) {
+	if dir != "" {
+		l.file, err = os.Create(filepath.Join(dir, name+".log"))
+	}
+	return err
+}
+
+func (l *logFile) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = append(l.last, b...)
+	if extra := len(l.last) - 4096; extra > 0 {
+		l.last = append(l.last[:0], l.last[extra:]...)
+	}
+	if l.file != nil {
+		return l.file.Write(b)
+	}
+	return len(b), nil
+}
+
+func (l *logFile) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.last)
+}
+
+func (l *logFile) close() {
+	if l.file != nil {
+		l.file.Close()
+	}
+}
