@@ -3,7 +3,7 @@ package handshake
 import (
 	"fmt"
 	"io"
-	"slices"
+	"maps"
 
 	"netcombiner/src/mono"
 	"netcombiner/src/wire"
@@ -20,13 +20,7 @@ type Gate struct {
 	guard *Guard
 	rand  io.Reader
 	jar   *CookieJar
-	seen  []sighting
-}
-
-// sighting is a HELLO that was accepted, known by its ephemeral key.
-type sighting struct {
-	ephemeral [ephemeralLen]byte
-	slot      uint64 // when it came
+	seen  map[[ephemeralLen]byte]uint64 // ephemeral key of a HELLO admitted: slot in which it came
 }
 
 // NewGate makes a Gate with a new secret: one for each start of a portal.
@@ -35,7 +29,7 @@ func NewGate(g *Guard, rand io.Reader) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Gate{guard: g, rand: rand, jar: jar, seen: make([]sighting, 0, maxSeen)}, nil
+	return &Gate{guard: g, rand: rand, jar: jar, seen: make(map[[ephemeralLen]byte]uint64, maxSeen)}, nil
 }
 
 // Admit opens a HELLO and remembers it. ErrCookie: it may be old, and the
@@ -49,26 +43,24 @@ func (g *Gate) Admit(now mono.Time, m Message) (*Responder, Hello, error) {
 	if !g.jar.Valid(now, m.cookie()) {
 		return nil, Hello{}, ErrCookie
 	}
-	// What came two slots ago or earlier came with a cookie that is now invalid.
-	g.seen = slices.DeleteFunc(g.seen, func(s sighting) bool { return s.slot+1 < g.jar.slot })
-
-	ephemeral := m.ephemeral()
-	if slices.ContainsFunc(g.seen, func(s sighting) bool { return s.ephemeral == ephemeral }) {
+	if _, again := g.seen[m.ephemeral()]; again {
 		return nil, Hello{}, ErrReplay
 	}
 	r, h, err := ParseHello(g.guard, g.rand, m)
 	if err != nil {
 		return nil, Hello{}, err
 	}
+	// What came two slots ago or earlier brought a cookie that is void by now.
+	maps.DeleteFunc(g.seen, func(_ [ephemeralLen]byte, slot uint64) bool { return slot+1 < g.jar.slot })
 	if len(g.seen) == maxSeen {
 		// Forgetting one would let it in again, and refusing all would lock the
 		// peer out. New cookies make the whole memory superfluous; the peer
 		// gets one with the RETRY.
-		g.seen = g.seen[:0]
+		clear(g.seen)
 		g.jar.Renew()
 		return nil, Hello{}, ErrCookie
 	}
-	g.seen = append(g.seen, sighting{ephemeral, g.jar.slot})
+	g.seen[m.ephemeral()] = g.jar.slot
 	return r, h, nil
 }
 
