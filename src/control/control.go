@@ -1,3 +1,66 @@
 // Package control is the daemon's control socket: one JSON request a line,
-// one JSON answer a line, on a Unix socket of mode 0600.
+// one JSON answer a line, on a Unix socket of mode 0600, and what its clients
+// make of the answers.
+//
+//	{"command":"status"}  →  {"ok":true,"status":{…}}
+//	{"command":"down"}    →  {"ok":true}, once all is undone
+//	{"command":"dance"}   →  {"ok":false,"error":"…"}
 package control
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Dir is where sockets and lock files are. The environment variable
+// NETCOMBINER_RUN_DIR moves it: two portals on one host (in network
+// namespaces, say) may then both be called nc0.
+var Dir = runDir()
+
+func runDir() string {
+	if dir := os.Getenv("NETCOMBINER_RUN_DIR"); dir != "" {
+		return dir
+	}
+	return "/var/run/netcombiner"
+}
+
+// SocketPath is the control socket of an interface.
+func SocketPath(iface string) string { return filepath.Join(Dir, iface+".sock") }
+
+func lockPath(iface string) string { return filepath.Join(Dir, iface+".lock") }
+
+// Interfaces lists the tunnels that have a control socket, sorted by name. One
+// whose daemon was killed may be among them: Dial tells.
+func Interfaces() ([]string, error) {
+	entries, err := os.ReadDir(Dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".sock"); ok && e.Type()&os.ModeSocket != 0 {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
+// makeDir makes Dir. Everyone may see which tunnels run; what is in it is
+// root's alone.
+func makeDir() error {
+	if err := os.MkdirAll(Dir, 0o755); err != nil {
+		if errors.Is(err, os.ErrPermission) {
+			return fmt.Errorf("no permission to make %s: run it as root", Dir)
+		}
+		return err
+	}
+	return nil
+}
