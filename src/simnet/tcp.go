@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"netcombiner/src/transport"
 )
@@ -18,7 +19,8 @@ import (
 // closed end is noticed only when a packet tells, so a black hole is silent.
 //
 // One message is one segment, however long, with a TCP header for each 1,400
-// bytes. Every segment is acknowledged at once. Left out: Nagle, delayed
+// bytes. Every segment is acknowledged at once. An accepted connection is reset
+// after ten seconds without Authenticated. Left out: Nagle, delayed
 // acknowledgements, TIME_WAIT, SACK reneging, cubic growth.
 func (h *Host) TCP() transport.Transport { return tcp{h} }
 
@@ -108,6 +110,22 @@ func (l *tcpListener) Accept() (transport.Flow, error) {
 		return nil, transport.ErrClosed
 	}
 	return l.conns.pop(), nil
+}
+
+// strangerLimit is how long an accepted connection may live before
+// Authenticated is called.
+const strangerLimit = 10 * time.Second
+
+// accept offers c to Accept; the network is locked.
+func (l *tcpListener) accept(c *tcpConn) {
+	l.conns.push(c)
+	l.ready.Signal()
+	c.timers++
+	l.host.net.schedule(event{at: l.host.net.Now() + strangerLimit, src: c.src, seq: c.timers, call: func() {
+		if !c.trusted {
+			c.reset()
+		}
+	}})
 }
 
 func (l *tcpListener) Addr() netip.AddrPort { return l.addr }

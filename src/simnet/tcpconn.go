@@ -59,13 +59,15 @@ type tcpConn struct {
 	err           error // why it is dead
 	opened        chan struct{}
 	closed        bool // by the user
+	trusted       bool // dialled, or Authenticated
 
 	// Sending: out holds the messages from snd.una on; a nil one is the FIN.
 	snd      sender
 	out      ring[*packet]
-	unsent   int // bytes
-	unacked  int // bytes sent
-	window   int // the peer's, bytes
+	unsent   int  // bytes
+	unacked  int  // bytes sent
+	window   int  // the peer's, bytes
+	sending  bool // a Send is at work; others wait for their turn
 	writable *sync.Cond
 
 	// Receiving.
@@ -103,6 +105,13 @@ func (h *Host) newConn(link *Link, local, remote netip.AddrPort, state connState
 
 func (c *tcpConn) Local() netip.AddrPort  { return c.local }
 func (c *tcpConn) Remote() netip.AddrPort { return c.remote }
+
+// Authenticated implements transport.Authenticator.
+func (c *tcpConn) Authenticated() {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	c.trusted = true
+}
 
 func (c *tcpConn) Receive(ms []transport.Message) (n int, err error) {
 	c.net.mu.Lock()
@@ -143,6 +152,14 @@ func (c *tcpConn) Receive(ms []transport.Message) (n int, err error) {
 func (c *tcpConn) Send(ms []transport.Message) (n int, err error) {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
+	for c.sending && !c.closed && c.state != dead {
+		c.writable.Wait()
+	}
+	c.sending = true
+	defer func() {
+		c.sending = false
+		c.writable.Broadcast()
+	}()
 	for i := range ms {
 		for c.unsent >= notSentLimit && !c.closed && c.state != dead {
 			c.writable.Wait()
@@ -152,7 +169,7 @@ func (c *tcpConn) Send(ms []transport.Message) (n int, err error) {
 			return i, transport.ErrClosed
 		case c.state == dead:
 			return i, c.err
-		case len(ms[i].Buf) > transport.MaxMessage:
+		case len(ms[i].Buf) == 0 || len(ms[i].Buf) > transport.MaxMessage:
 			err = &transport.RefusedError{Err: errTooLong}
 			continue
 		}
@@ -242,7 +259,7 @@ func (c *tcpConn) pump() {
 		c.sendSegment(now, seq)
 	}
 	if c.unsent < notSentLimit {
-		c.writable.Signal()
+		c.writable.Broadcast() // Send, and who waits for its turn to Send
 	}
 }
 
@@ -316,8 +333,7 @@ func (c *tcpConn) receive(pkt *packet) Cause {
 				c.reset()
 				return delivered
 			}
-			c.listener.conns.push(c)
-			c.listener.ready.Signal()
+			c.listener.accept(c)
 			if seg.kind == kindData { // it came too early to be kept: it will come again
 				return delivered
 			}

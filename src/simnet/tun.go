@@ -24,7 +24,7 @@ type Tun struct {
 	free     [][]byte
 	mtu      int
 	dropped  uint64
-	closed   bool
+	end      error // what calls return when done; nil while alive
 }
 
 var _ tundevice.Device = (*Tun)(nil)
@@ -68,7 +68,7 @@ func (h *Host) OnInner(f func(pkt []byte)) {
 func (t *Tun) inject(pkt []byte) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || t.in.len() >= tunQueue || len(pkt) > t.mtu {
+	if t.end != nil || t.in.len() >= tunQueue || len(pkt) > t.mtu {
 		t.dropped++
 		return false
 	}
@@ -85,11 +85,11 @@ func (t *Tun) inject(pkt []byte) bool {
 func (t *Tun) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for t.in.len() == 0 && !t.closed {
+	for t.in.len() == 0 && t.end == nil {
 		t.readable.Wait()
 	}
-	if t.closed {
-		return 0, os.ErrClosed
+	if t.end != nil {
+		return 0, t.end
 	}
 	for n < len(bufs) && t.in.len() > 0 {
 		b := t.in.pop()
@@ -102,16 +102,22 @@ func (t *Tun) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
 
 // Write is tundevice.Device's.
 func (t *Tun) Write(bufs [][]byte, offset int) (n int, err error) {
+	if offset < tundevice.Headroom {
+		return 0, fmt.Errorf("simnet: %s: write needs %d bytes before each packet, not %d", t.name, tundevice.Headroom, offset)
+	}
 	t.mu.Lock()
-	closed := t.closed
+	end := t.end
 	t.mu.Unlock()
-	if closed {
-		return 0, os.ErrClosed
+	if end != nil {
+		return 0, end
 	}
 	t.host.tunMu.Lock()
 	handler := t.host.inner
 	t.host.tunMu.Unlock()
 	for _, b := range bufs {
+		for i := offset - tundevice.Headroom; i < offset; i++ {
+			b[i] = 0xa5 // as a real device may
+		}
 		if handler != nil {
 			handler(b[offset:])
 		}
@@ -147,8 +153,17 @@ func (t *Tun) Dropped() uint64 {
 // Name is tundevice.Device's.
 func (t *Tun) Name() string { return t.name }
 
+// Delete is somebody else deleting the interface: Read and Write return
+// tundevice.ErrGone.
+func (t *Tun) Delete() { t.finish(fmt.Errorf("simnet: %s: %w", t.name, tundevice.ErrGone)) }
+
 // Close removes the device from its host.
 func (t *Tun) Close() error {
+	t.finish(os.ErrClosed)
+	return nil
+}
+
+func (t *Tun) finish(why error) {
 	t.host.tunMu.Lock()
 	if t.host.tun == t {
 		t.host.tun = nil
@@ -156,7 +171,8 @@ func (t *Tun) Close() error {
 	t.host.tunMu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.closed = true
+	if t.end == nil {
+		t.end = why
+	}
 	t.readable.Broadcast()
-	return nil
 }

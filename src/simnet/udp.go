@@ -93,8 +93,17 @@ type udpFlow struct {
 	in            ring[*packet]
 	bytes         int
 	readable      *sync.Cond
+	busy          time.Duration // until when the interface sends what Send took
 	closed        bool
 }
+
+// A datagram passes the host's own interface without delay, but who sends
+// faster than nicRate waits, so that virtual time passes for a sender that
+// never stops.
+const (
+	nicRate   = 10e9 // bit/s
+	nicBuffer = time.Millisecond
+)
 
 func (h *Host) openUDP(link *Link, local, remote netip.AddrPort) *udpFlow {
 	f := &udpFlow{net: h.net, host: h, link: link, local: local, remote: remote, readable: sync.NewCond(&h.net.mu)}
@@ -145,11 +154,19 @@ func (f *udpFlow) Receive(ms []transport.Message) (n int, err error) {
 func (f *udpFlow) Send(ms []transport.Message) (n int, err error) {
 	f.net.mu.Lock()
 	defer f.net.mu.Unlock()
+	now := f.net.Now()
+	for !f.closed && f.busy > now+nicBuffer {
+		f.net.mu.Unlock()
+		time.Sleep(f.busy - now - nicBuffer/2)
+		f.net.mu.Lock()
+		now = f.net.Now()
+	}
 	if f.closed {
 		return 0, transport.ErrClosed
 	}
-	now := f.net.Now()
+	f.busy = max(f.busy, now)
 	for i := range ms {
+		f.busy += sendTime(len(ms[i].Buf)+100, nicRate)
 		if e := f.sendOne(now, &ms[i]); e != nil && err == nil {
 			err = &transport.RefusedError{Err: e}
 		}
@@ -177,7 +194,7 @@ func (f *udpFlow) sendOne(now time.Duration, m *transport.Message) error {
 			return errAddrGone
 		}
 	}
-	if len(m.Buf) > maxDatagram {
+	if len(m.Buf) == 0 || len(m.Buf) > maxDatagram {
 		return errTooLong
 	}
 	return f.host.send(now, f.link, f.net.packet(protoUDP, from, to, m.Buf))
@@ -186,7 +203,7 @@ func (f *udpFlow) sendOne(now time.Duration, m *transport.Message) error {
 const maxDatagram = 65507 // RFC 768 in IPv4
 
 var (
-	errTooLong  = errors.New("message too long")
+	errTooLong  = errors.New("message empty or too long")
 	errNoFamily = errors.New("address family not supported")
 )
 
