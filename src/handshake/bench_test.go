@@ -39,7 +39,7 @@ func BenchmarkReject(b *testing.B) {
 	b.Run("old HELLO", func(b *testing.B) { reject(b, hello, ErrCookie) })
 	b.Run("replayed HELLO, memory full", func(b *testing.B) {
 		var last Message
-		for range maxSeen {
+		for range memorySize {
 			last = fresh(b, gate, someDay)
 			if _, _, err := gate.Admit(someDay, last); err != nil {
 				b.Fatal(err)

@@ -46,12 +46,12 @@ func (j *CookieJar) Make(now mono.Time) Cookie {
 }
 
 // Valid says whether c was made in this slot or the one before, after the last
-// Renew. The zero Cookie never is.
+// Renew.
 func (j *CookieJar) Valid(now mono.Time, c Cookie) bool {
 	j.turn(now)
 	current := subtle.ConstantTimeCompare(c[:], j.current[:])
 	previous := subtle.ConstantTimeCompare(c[:], j.previous[:])
-	return current|previous == 1 && c != Cookie{}
+	return current|previous == 1
 }
 
 // Renew makes every cookie handed out so far invalid.

@@ -111,8 +111,14 @@ func TestReplayedHello(t *testing.T) {
 	}
 	refused(t, gate, someDay, hello, ErrReplay, "at once")
 	refused(t, gate, someDay.Add(SlotLength), hello, ErrReplay, "a slot later")
-	refused(t, gate, someDay.Add(2*SlotLength), hello, ErrCookie, "when its cookie is gone")
-	refused(t, newGate(t), someDay, hello, ErrCookie, "after a restart")
+	refused(t, gate, someDay.Add(100*SlotLength), hello, ErrReplay, "when its cookie is gone")
+
+	gate = newGate(t)
+	refused(t, gate, someDay, hello, ErrCookie, "after a restart")
+	if _, err := gate.Retry(someDay, hello); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, gate, someDay, hello, ErrReplay, "after a RETRY")
 
 	// A recording whose cookie was exchanged for a valid one after a restart,
 	// by someone who has the key of the outer MAC.
@@ -123,45 +129,80 @@ func TestReplayedHello(t *testing.T) {
 	refused(t, gate, someDay, opened(t, gate.guard, resealed(gate.guard, changed)), ErrMAC, "with a new cookie")
 }
 
-// TestMemoryIsBounded: a peer that shakes hands without end costs no memory,
-// is not locked out, and none of its HELLOs is ever admitted twice.
+// TestMemoryIsBounded: a peer that shakes hands without end costs no memory, is
+// not locked out, and none of its HELLOs is admitted twice, though forgotten.
 func TestMemoryIsBounded(t *testing.T) {
-	gate := newGate(t)
-	var admitted []Message
-	retried := 0
-	for range 3 * maxSeen {
-		hello := fresh(t, gate, someDay)
-		_, _, err := gate.Admit(someDay, hello)
-		if errors.Is(err, ErrCookie) { // the memory was full: once more with the new cookie
-			retried++
-			hello = fresh(t, gate, someDay)
-			_, _, err = gate.Admit(someDay, hello)
+	for name, later := range map[string]time.Duration{"in one slot": 0, "over two slots": SlotLength} {
+		gate, now := newGate(t), someDay
+		var admitted []Message
+		for n := range 2*memorySize + 1 {
+			if n == memorySize { // full: from now on each new one displaces one
+				now = now.Add(later)
+			}
+			hello := fresh(t, gate, now)
+			if _, _, err := gate.Admit(now, hello); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			admitted = append(admitted, hello)
+			checkBound(t, &gate.admitted)
 		}
-		if err != nil {
+		for n, hello := range admitted {
+			if _, _, err := gate.Admit(now, hello); !errors.Is(err, ErrReplay) && !errors.Is(err, ErrCookie) {
+				t.Fatalf("%s: HELLO %d admitted twice: %v", name, n, err)
+			}
+		}
+	}
+}
+
+// TestForgettingTheOldIsFree: what could not come again anyway is forgotten
+// without making the cookies that are out invalid.
+func TestForgettingTheOldIsFree(t *testing.T) {
+	gate := newGate(t)
+	for range memorySize {
+		if _, _, err := gate.Admit(someDay, fresh(t, gate, someDay)); err != nil {
 			t.Fatal(err)
 		}
-		admitted = append(admitted, hello)
-		if len(gate.seen) > maxSeen {
-			t.Fatalf("%d HELLOs remembered", len(gate.seen))
+	}
+	now := someDay.Add(2 * SlotLength)
+	cookie := gate.jar.Make(now)
+	if _, _, err := gate.Admit(now, fresh(t, gate, now)); err != nil {
+		t.Fatal(err)
+	}
+	if !gate.jar.Valid(now, cookie) {
+		t.Error("a cookie was made invalid without need")
+	}
+}
+
+// TestRetriesAreBounded: recordings without end cost no memory, and do not
+// keep a fresh HELLO out.
+func TestRetriesAreBounded(t *testing.T) {
+	gate := newGate(t)
+	for range 2 * memorySize {
+		_, hello := begun(t, gate.guard, aHello)
+		m := opened(t, gate.guard, hello)
+		refused(t, gate, someDay, m, ErrCookie, "no cookie")
+		for range 2 {
+			if _, err := gate.Retry(someDay, m); err != nil {
+				t.Fatal(err)
+			}
 		}
+		refused(t, gate, someDay, m, ErrReplay, "no cookie, again")
+		checkBound(t, &gate.asked)
 	}
-	if retried == 0 {
-		t.Error("the memory was never full: nothing is shown")
+	if _, _, err := gate.Admit(someDay, fresh(t, gate, someDay)); err != nil {
+		t.Error(err)
 	}
-	for _, hello := range admitted {
-		if _, _, err := gate.Admit(someDay, hello); !errors.Is(err, ErrReplay) && !errors.Is(err, ErrCookie) {
-			t.Fatalf("admitted twice: %v", err)
-		}
-	}
-	// Time frees it too.
-	fresh := fresh(t, gate, someDay.Add(5*SlotLength))
-	if _, _, err := gate.Admit(someDay.Add(5*SlotLength), fresh); err != nil || len(gate.seen) != 1 {
-		t.Errorf("%d HELLOs remembered after five slots, %v", len(gate.seen), err)
+}
+
+func checkBound(t *testing.T, m *memory) {
+	t.Helper()
+	if len(m.slots) > memorySize || len(m.slots) != len(m.order) {
+		t.Fatalf("%d HELLOs remembered, %d in order", len(m.slots), len(m.order))
 	}
 }
 
 // TestGateNeverAdmitsTwice plays with time, restarts and recordings: no HELLO
-// is admitted twice, and a fresh one at most needs one RETRY.
+// is admitted twice, a fresh one always at once, and none is asked twice.
 func TestGateNeverAdmitsTwice(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		gate := newGate(t)
@@ -182,19 +223,24 @@ func TestGateNeverAdmitsTwice(t *testing.T) {
 			"new": func(rt *rapid.T) {
 				hello := fresh(t, gate, now)
 				recorded = append(recorded, hello)
-				if admit(hello) == nil {
-					return
-				}
-				hello = fresh(t, gate, now)
-				recorded = append(recorded, hello)
 				if err := admit(hello); err != nil {
-					rt.Fatalf("refused after a RETRY: %v", err)
+					rt.Fatalf("fresh and refused: %v", err)
 				}
 			},
 			"held back": func(*rapid.T) { recorded = append(recorded, fresh(t, gate, now)) },
 			"recorded": func(rt *rapid.T) {
-				if len(recorded) > 0 {
-					_ = admit(rapid.SampledFrom(recorded).Draw(rt, "which"))
+				if len(recorded) == 0 {
+					return
+				}
+				hello := rapid.SampledFrom(recorded).Draw(rt, "which")
+				if !errors.Is(admit(hello), ErrCookie) {
+					return
+				}
+				if _, err := gate.Retry(now, hello); err != nil {
+					rt.Fatal(err)
+				}
+				if err := admit(hello); !errors.Is(err, ErrReplay) {
+					rt.Fatalf("asked, and then: %v", err)
 				}
 			},
 			"time passes": func(rt *rapid.T) {

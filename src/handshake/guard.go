@@ -51,9 +51,7 @@ func (m Message) cookie() Cookie { return Cookie(m.bytes[prefixLen:]) }
 func echoOf(hello []byte) [EchoSize]byte { return [EchoSize]byte(hello[HelloLen-macLen:]) }
 
 // ephemeral is the initiator's public key in a HELLO.
-func (m Message) ephemeral() [ephemeralLen]byte {
-	return [ephemeralLen]byte(m.bytes[clearLen:])
-}
+func (m Message) ephemeral() ephemeral { return ephemeral(m.bytes[clearLen:]) }
 
 // Guard makes and checks outer MACs. It holds what is made from the PSK, and
 // is all that this package needs of it. A Guard belongs to one goroutine;

@@ -26,7 +26,8 @@
 //
 // All numbers are big endian, all lengths fixed; what is shorter, longer or
 // holds a value not listed is malformed. Byte 0 is version<<5 | type, byte 1
-// is zero (package wire). "sealed" is encrypted by Noise and ends with Noise's 16-byte tag.
+// is zero (package wire). "sealed" is encrypted by Noise and ends with its tag
+// of 16 bytes.
 //
 //	HELLO  prefix 2 | cookie 16 | e 32 | sealed (instance 8 | epochs 1 | flags 1 | suites 8) 18+16 | MAC 16   100 bytes
 //	REPLY  prefix 2 | echo 8 | e 32 | sealed (instance 8 | epoch 1 | suite 1 | flags 1) 11+16 | MAC 16         85 bytes
@@ -40,26 +41,27 @@
 //
 // # What keeps it safe
 //
-// Freshness needs no clock and no memory of the peer. A cookie is the
-// responder's hash over the number of a 30 s slot under a secret made at its
-// start (CookieJar). A HELLO without a valid one may be a recording, and gets a
-// RETRY: shorter than the HELLO, and only ever sent to who knew the PSK when the HELLO
-// was made. So no recording from before the responder's start is believed, and none
+// Freshness needs no clock. A cookie is the responder's hash over the number of
+// a 30 s slot under a secret made at its start (CookieJar). A HELLO without a
+// valid one may be a recording, and gets a RETRY: less than half as long, and
+// once. So no recording from before the responder's start is believed, and none
 // older than 60 s; within that time the responder remembers the HELLOs that it
-// accepted (Gate). The cookie and the ephemeral stand in clear, in front of
-// what is sealed, so that a recording is refused for the price of its outer MAC;
-// a listener learns nothing from them.
+// admitted (Gate). The cookie and the ephemeral stand in clear, in front of what
+// is sealed, so that a recording is refused for the price of its outer MAC; a
+// listener has seen the cookie in the RETRY already, and can do nothing with it
+// without the PSK.
 //
 // Downgrade: the suites offered are in the HELLO's sealed part, and all of the
-// HELLO is in the Noise transcript, under which the REPLY with the suite chosen
-// is sealed. Who changes the offer or the choice must know the PSK; who
-// knows it but stands between two others still cannot, for their transcripts differ and
-// the REPLY does not open. Flags are treated the same.
+// HELLO but its MAC is in the Noise transcript, under which the REPLY with the
+// suite chosen is sealed. So neither can be changed, nor a REPLY to one offer
+// passed off as the answer to another, by anyone who does not know the PSK; and
+// who does can be the other portal, and needs no downgrade. Flags likewise.
 //
 // A HELLO believed proves only that its sender knew the PSK and a cookie of
-// the last minute: it may have been held back on the way. So the responder may install
-// new keys for receiving at once, but must send under them, and drop older
-// keys or another instance's session, only after a packet came in under them.
+// the last minute: it may have been held back on the way. So the responder may
+// install new keys for receiving at once, but must send under them, and drop
+// older keys or another instance's session, only after a packet came in under
+// them.
 //
 // A HELLO could be thrown back at its sender. A portal must not answer one
 // that carries its own instance.
@@ -116,7 +118,7 @@ var (
 	ErrMAC = errors.New("handshake: wrong MAC: the portals' keys differ, or the message was changed")
 	// ErrCookie: a HELLO that may be a recording. Answer with a RETRY.
 	ErrCookie = errors.New("handshake: no valid cookie")
-	// ErrReplay: a HELLO or REPLY that was accepted before. No answer.
+	// ErrReplay: a HELLO or REPLY that came before. No answer.
 	ErrReplay = errors.New("handshake: replayed message")
 	// ErrNotOurs: a REPLY or RETRY that answers another HELLO.
 	ErrNotOurs = errors.New("handshake: answer to another message")
