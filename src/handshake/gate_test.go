@@ -135,7 +135,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for name, later := range map[string]time.Duration{"in one slot": 0, "over two slots": SlotLength} {
 		gate, now := newGate(t), someDay
 		var admitted []Message
-		for n := range 2*memorySize + 1 {
+		for n := range 2 * memorySize {
 			if n == memorySize { // full: from now on each new one displaces one
 				now = now.Add(later)
 			}
@@ -177,6 +177,7 @@ func TestForgettingTheOldIsFree(t *testing.T) {
 // keep a fresh HELLO out.
 func TestRetriesAreBounded(t *testing.T) {
 	gate := newGate(t)
+	var asked []Message
 	for range 2 * memorySize {
 		_, hello := begun(t, gate.guard, aHello)
 		m := opened(t, gate.guard, hello)
@@ -188,6 +189,14 @@ func TestRetriesAreBounded(t *testing.T) {
 		}
 		refused(t, gate, someDay, m, ErrReplay, "no cookie, again")
 		checkBound(t, &gate.asked)
+		asked = append(asked, m)
+	}
+	for n, m := range asked {
+		want := ErrReplay
+		if n < memorySize {
+			want = ErrCookie // forgotten, the oldest first
+		}
+		refused(t, gate, someDay, m, want, "when the memory is full")
 	}
 	if _, _, err := gate.Admit(someDay, fresh(t, gate, someDay)); err != nil {
 		t.Error(err)
