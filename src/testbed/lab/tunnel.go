@@ -3,11 +3,9 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -25,8 +23,8 @@ import (
 // Interface is the tunnel's name on both portals, each of which is a machine of its own.
 const Interface = "nc0"
 
-// port is where the remote portal listens.
-const port = 4725
+// Port is where the remote portal listens.
+const Port = 4725
 
 // The tunnel's inner addresses: local and remote portal's.
 var (
@@ -204,23 +202,21 @@ func (p *Portal) Stop() {
 	}
 }
 
-// Status asks the daemon, by its command line as a person would.
-func (p *Portal) Status() (control.Status, error) {
-	var s control.Status
-	var out bytes.Buffer
-	cmd, err := p.Machine.Start(&out, p.config.Program, "show", Interface, "--json")
-	if err != nil {
-		return s, err
+// Status asks the daemon on its control socket, as `netcombiner show` does.
+func (p *Portal) Status() (*control.Status, error) {
+	var c *control.Client
+	err := p.Machine.Do(func() (err error) {
+		c, err = control.Dial(Interface)
+		return err
+	})
+	if err == nil {
+		defer c.Close()
+		var s *control.Status
+		if s, err = c.Status(); err == nil {
+			return s, nil
+		}
 	}
-	timer := time.AfterFunc(2*time.Second, func() { cmd.Process.Kill() })
-	defer timer.Stop()
-	if err := cmd.Wait(); err != nil {
-		return s, fmt.Errorf("%s portal: show: %w: %s", p.Role, err, strings.TrimSpace(out.String()))
-	}
-	if err := json.Unmarshal(out.Bytes(), &s); err != nil {
-		return s, fmt.Errorf("%s portal: show --json: %w", p.Role, err)
-	}
-	return s, nil
+	return nil, fmt.Errorf("status of the %s portal: %w", p.Role, err)
 }
 
 func (p *Portal) configFile() string { return "/run/netcombiner/" + Interface + ".conf" }
@@ -248,7 +244,7 @@ func (p *Portal) text(key string) string {
 	if p.Role == "remote" {
 		b.WriteString("\n[Listen]\n")
 		set("Transport", p.config.Transport)
-		set("Address", fmt.Sprintf("[::]:%d", port))
+		set("Address", fmt.Sprintf("[::]:%d", Port))
 		return b.String()
 	}
 	for _, l := range p.lab.paths() {
@@ -256,7 +252,7 @@ func (p *Portal) text(key string) string {
 		set("Name", l.Config.Name)
 		set("Transport", p.config.Transport)
 		set("Bind", l.Config.Name)
-		set("Remote", netip.AddrPortFrom(Remote.V4, port).String())
+		set("Remote", netip.AddrPortFrom(Remote.V4, Port).String())
 		set("Congestion", p.config.Congestion)
 	}
 	return b.String()

@@ -223,7 +223,8 @@ func listenIn(on *netns.Namespace, addr netip.AddrPort) (conn *net.UDPConn, err 
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		return errors.Join(raw.Control(func(fd uintptr) {
 			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
+			// Beyond the system's maximum: a receiver that is late to read loses nothing.
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
 		}))
 	}}
 	err = on.Do(func() error {

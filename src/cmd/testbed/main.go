@@ -1,0 +1,106 @@
+//go:build linux
+
+// Command testbed raises netcombiner's lab and measures in it: what `make demo`
+// and `make evaluate` run. It needs root and iperf3.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"netcombiner/src/testbed"
+	"netcombiner/src/testbed/netns"
+)
+
+const usage = `usage:
+  testbed demo     [options]   show what netcombiner does, in under three minutes
+  testbed evaluate [options]   measure, and compare with what it must show
+  testbed list                 the evaluations' names
+Options of each: testbed demo -h, testbed evaluate -h.
+`
+
+func main() {
+	err := run(os.Args[1:])
+	switch {
+	case err == nil:
+	case errors.Is(err, errUsage):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "testbed:", err)
+		os.Exit(1)
+	}
+}
+
+var (
+	errUsage       = errors.New("usage")
+	errInterrupted = errors.New("interrupted; everything is taken down")
+)
+
+func run(args []string) error {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, usage)
+		return errUsage
+	}
+	flags := flag.NewFlagSet("testbed "+args[0], flag.ContinueOnError)
+	var do func(context.Context) error
+	switch args[0] {
+	case "demo":
+		var c testbed.DemoConfig
+		flags.DurationVar(&c.For, "for", 0, "how `long` each throughput measurement lasts (default 8s)")
+		flags.StringVar(&c.Transport, "transport", "", "`name` of the paths' transport: udp or tcp (default udp)")
+		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnel: nat or none (default nat)")
+		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")
+		flags.StringVar(&c.Dir, "dir", "", "`folder` of summary.json and the logs (default build/demo)")
+		do = func(ctx context.Context) error { return testbed.Demo(ctx, c, os.Stdout) }
+	case "evaluate":
+		var c testbed.EvaluateConfig
+		flags.StringVar(&c.Only, "only", "", "`parts`, separated by commas (default: all)")
+		flags.IntVar(&c.Runs, "runs", 0, "`number` of runs of each figure (default 3)")
+		flags.DurationVar(&c.For, "for", 0, "how `long` each throughput measurement lasts (default 10s)")
+		flags.StringVar(&c.Transports, "transports", "", "`names`, separated by commas (default udp,tcp)")
+		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnels: nat or none (default nat)")
+		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")
+		flags.StringVar(&c.Dir, "dir", "", "`folder` of results.json (default build/evaluation)")
+		do = func(ctx context.Context) error { return testbed.Evaluate(ctx, c, os.Stdout) }
+	case "list":
+		do = func(context.Context) error {
+			for _, p := range testbed.Parts {
+				fmt.Printf("%-10s %s\n", p.Name, p.Title)
+			}
+			return nil
+		}
+	default:
+		fmt.Fprint(os.Stderr, usage)
+		return errUsage
+	}
+	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return errUsage
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "testbed: unexpected %q\n", flags.Arg(0))
+		return errUsage
+	}
+	if args[0] != "list" {
+		if err := netns.Privileged(); err != nil {
+			return err
+		}
+	}
+	// The first signal ends the work and tears the lab down; a second one ends
+	// the process at once, and the kernel does the rest.
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-signals
+		signal.Stop(signals)
+		cancel(errInterrupted)
+	}()
+	return do(ctx)
+}

@@ -1,0 +1,105 @@
+//go:build linux
+
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"netcombiner/src/testbed/lab"
+	"netcombiner/src/testbed/link"
+	"netcombiner/src/testbed/measure"
+)
+
+// truth is how far an emulated link is from what it was told to be.
+type truth struct {
+	rate  float64       // of the rate, relative: 0.01 is 1 % too fast
+	delay time.Duration // of the median one-way delay
+	p99   time.Duration // of its 99th percentile
+	tcp   float64       // payload rate of one direct TCP flow, of what the link can carry
+}
+
+// evaluateEmulator shows that links have the rate and delay that they were told to have.
+func evaluateEmulator(ctx context.Context, e *evaluation) error {
+	for _, s := range []link.Shape{
+		{Rate: 4e6, Delay: 15 * time.Millisecond},
+		{Rate: 16e6, Delay: 5 * time.Millisecond},
+		{Rate: 100e6, Delay: 50 * time.Millisecond},
+	} {
+		for _, d := range directions {
+			name := fmt.Sprintf("%d Mbit/s %v %s", s.Rate/1e6, s.Delay, d.name)
+			var rate, delay, p99, tcp []float64
+			for range e.Runs {
+				t, err := measureTruth(ctx, s, d.down, min(e.For, 2*time.Second), min(e.For, 5*time.Second))
+				if err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+				rate = append(rate, 100*math.Abs(t.rate))
+				delay = append(delay, float64(t.delay.Abs())/1e6)
+				p99 = append(p99, float64(t.p99.Abs())/1e6)
+				tcp = append(tcp, 100*t.tcp)
+			}
+			e.add(name, "rate is off by", "%", AtMost(2), rate)
+			e.add(name, "median delay is off by", "ms", AtMost(1), delay)
+			e.add(name, "99th percentile of delay is off by", "ms", AtMost(1), p99)
+			e.add(name, "a direct TCP flow gets", "% of capacity", nil, tcp)
+		}
+	}
+	return nil
+}
+
+// measureTruth raises a lab with one link of shape s and measures one direction of it,
+// with UDP and with TCP for so long each.
+func measureTruth(ctx context.Context, s link.Shape, down bool, udp, tcp time.Duration) (truth, error) {
+	l, err := lab.New(lab.Config{Links: []lab.LinkConfig{lab.Symmetric("wan", s)}})
+	if err != nil {
+		return truth{}, err
+	}
+	defer l.Close()
+	// A lone small datagram every 5 ms meets no queue: delay, and its own serialisation.
+	const small = 72 // bytes with its headers: 100
+	alone, err := measure.Call{For: udp, Down: down, Size: small, Every: 5 * time.Millisecond}.Run(ctx, l.Local, l.Server, lab.Server.V4, nil)
+	if err != nil {
+		return truth{}, err
+	}
+	if alone.Lost > 0 {
+		return truth{}, fmt.Errorf("%d of %d datagrams are lost on a link without loss", alone.Lost, alone.Sent)
+	}
+	var delays []float64
+	for _, d := range alone.Delay {
+		delays = append(delays, float64(d))
+	}
+	want := s.Delay + time.Duration(100*8*1e9/s.Rate)
+	t := truth{
+		delay: time.Duration(measure.Median(delays)) - want,
+		p99:   time.Duration(measure.Quantile(delays, 0.99)) - want,
+	}
+	// A third more than fits keeps the queue full.
+	const big = 1472 // bytes with its headers: 1500
+	every := time.Duration(1500 * 8 * 1e9 / (float64(s.Rate) * 4 / 3))
+	full, err := measure.Call{For: udp, Down: down, Size: big, Every: every}.Run(ctx, l.Local, l.Server, lab.Server.V4, nil)
+	if err != nil {
+		return truth{}, err
+	}
+	if full.Lost == 0 {
+		return truth{}, fmt.Errorf("a third more than the link carries was not enough to fill it")
+	}
+	t.rate = full.Rate/float64(s.Rate) - 1
+	server, err := measure.StartIperf(l.Server, lab.Server.V4)
+	if err != nil {
+		return truth{}, err
+	}
+	defer server.Close()
+	got, err := server.TCP(ctx, l.Local, measure.TCPTest{For: tcp, Down: down})
+	if err != nil {
+		return truth{}, err
+	}
+	t.tcp = got / payload(s.Rate)
+	return t, nil
+}
+
+// payload is what TCP with timestamps carries over a link of a rate, bit/s:
+// 1448 bytes in every packet of 1500.
+func payload(rate int64) float64 { return float64(rate) * 1448 / 1500 }

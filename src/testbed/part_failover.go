@@ -1,0 +1,110 @@
+//go:build linux
+
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"netcombiner/src/testbed/lab"
+	"netcombiner/src/testbed/measure"
+)
+
+// evaluateFailover is the paper's figure 4.2: a UDP call of 5 s, one link of
+// two becomes a black hole after 2 s.
+func evaluateFailover(ctx context.Context, e *evaluation) error {
+	for _, transport := range e.transports {
+		for _, c := range []struct {
+			name  string
+			links int
+			dead  string // from before the start
+			dies  string
+		}{
+			{"two links, the first dies", 2, "", "a"},
+			{"two links, the second dies", 2, "", "b"},
+			{"first of three dead at start, the next dies", 3, "a", "b"},
+		} {
+			if err := e.failover(ctx, transport, c.name, c.links, c.dead, c.dies); err != nil {
+				return fmt.Errorf("%s, %s: %w", transport, c.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (e *evaluation) failover(ctx context.Context, transport, name string, links int, dead, dies string) error {
+	l, err := lab.New(lab.Config{Links: even(links, 8e6)})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	var except []string
+	if dead != "" {
+		except = append(except, dead)
+		if err := l.Link(dead).Cut(true); err != nil {
+			return err
+		}
+	}
+	t, err := e.tunnel(ctx, l, transport, except...)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	for _, d := range directions {
+		name := fmt.Sprintf("%s, %s %s", name, transport, d.name)
+		var lost, gap, duplicate []float64
+		for run := range e.Runs {
+			r, err := callThroughDeath(ctx, l, t, d.down, dies)
+			if err != nil {
+				return err
+			}
+			e.say("%s, run %d of %d: lost %d of %d, longest gap %v at %v", name, run+1, e.Runs, r.Lost, r.Sent, r.Gap.Round(100*time.Microsecond), r.GapAt.Round(time.Millisecond))
+			lost = append(lost, float64(r.Lost))
+			gap = append(gap, float64(r.Gap)/1e6)
+			duplicate = append(duplicate, float64(r.Duplicate+r.Late))
+			if err := l.Link(dies).Cut(false); err != nil {
+				return err
+			}
+			if err := waitUp(ctx, t, except...); err != nil {
+				return fmt.Errorf("after the link's return: %w", err)
+			}
+		}
+		e.add(name, "datagrams lost of 453", "", AlwaysAtMost(0), lost)
+		e.add(name, "longest gap", "ms", AtMost(60), gap)
+		e.add(name, "datagrams twice or out of order", "", AlwaysAtMost(0), duplicate)
+	}
+	return nil
+}
+
+// callThroughDeath makes the call; the link named dies is cut after 2 s, and stays so.
+func callThroughDeath(ctx context.Context, l *lab.Lab, t *lab.Tunnel, down bool, dies string) (measure.CallResult, error) {
+	size, err := datagram(t)
+	if err != nil {
+		return measure.CallResult{}, err
+	}
+	cut := false
+	var cutErr error
+	r, err := measure.Call{For: 5 * time.Second, Down: down, Size: size}.Run(ctx, l.Client, l.Server, lab.Server.V4, func(at time.Duration) {
+		if !cut && at >= 2*time.Second {
+			cut, cutErr = true, l.Link(dies).Cut(true)
+		}
+	})
+	if err == nil {
+		err = cutErr
+	}
+	return r, err
+}
+
+// datagram is the payload of a call: what iperf3 sends, or less where the
+// tunnel's MTU would make two fragments of it.
+func datagram(t *lab.Tunnel) (int, error) {
+	s, err := t.Local.Status()
+	if err != nil {
+		return 0, err
+	}
+	if s.MTU < 576 || s.MTU > 65535 {
+		return 0, fmt.Errorf("the tunnel's MTU is %d bytes", s.MTU)
+	}
+	return min(1448, s.MTU-28), nil
+}

@@ -1,0 +1,99 @@
+//go:build linux
+
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"netcombiner/src/testbed/lab"
+	"netcombiner/src/testbed/measure"
+)
+
+// The course of the regain evaluation, from the stream's start.
+const (
+	regainWarm   = 3 * time.Second              // until then the flow may find its rate
+	regainCut    = regainWarm + 5*time.Second   // one of two links is cut
+	regainReturn = regainCut + 15*time.Second   // and returns
+	regainAgain  = regainReturn + 3*time.Second // from then on all is as it was
+	regainEnd    = regainAgain + 5*time.Second  //
+	regainWindow = time.Second                  // of "never below"
+)
+
+// evaluateRegain is the paper's 4.2.4, which it could not do: a link is lost
+// during a TCP flow, and regained.
+func evaluateRegain(ctx context.Context, e *evaluation) error {
+	const rate = 8e6
+	l, err := lab.New(lab.Config{Links: append(even(2, rate), spare(rate))})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for _, transport := range e.transports {
+		t, err := e.tunnel(ctx, l, transport)
+		if err != nil {
+			return err
+		}
+		for _, d := range directions {
+			var after, lowest, silence []float64
+			name := fmt.Sprintf("8+8 Mbit/s %s %s", transport, d.name)
+			for run := range e.Runs {
+				r, err := regain(ctx, l, t, d.down)
+				if err != nil {
+					t.Close()
+					return fmt.Errorf("%s: %w", name, err)
+				}
+				e.say("%s, run %d of %d: before %.2f, on one link %.2f (worst second %.2f), 3 s after the return %.2f Mbit/s, longest silence %v",
+					name, run+1, e.Runs, r.before/1e6, r.alone/1e6, r.lowest/1e6, r.after/1e6, r.silence)
+				after = append(after, 100*r.after/r.before)
+				lowest = append(lowest, 100*r.lowest/payload(rate))
+				silence = append(silence, float64(r.silence)/1e6)
+			}
+			e.add(name, "rate 3 s after the return, of before", "%", AtLeast(90), after)
+			e.add(name, "worst second since the cut, of one link", "%", AtLeast(80), lowest)
+			e.add(name, "longest silence", "ms", nil, silence)
+		}
+		t.Close()
+	}
+	return nil
+}
+
+// regained tells the rates, bit/s, of one run.
+type regained struct {
+	before, alone, lowest, after float64
+	silence                      time.Duration
+}
+
+func regain(ctx context.Context, l *lab.Lab, t *lab.Tunnel, down bool) (r regained, err error) {
+	if err := waitUp(ctx, t); err != nil {
+		return r, err
+	}
+	s, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5203, down)
+	if err != nil {
+		return r, err
+	}
+	defer s.Close()
+	defer l.Link("a").Cut(false)
+	for _, step := range []struct {
+		at time.Duration
+		do func() error
+	}{
+		{regainCut, func() error { return l.Link("a").Cut(true) }},
+		{regainReturn, func() error { return l.Link("a").Cut(false) }},
+		{regainEnd, s.Broken},
+	} {
+		if err := pause(ctx, step.at-s.Now()); err != nil {
+			return r, err
+		}
+		if err := step.do(); err != nil {
+			return r, err
+		}
+	}
+	r.before = s.Rate(regainWarm, regainCut)
+	r.alone = s.Rate(regainCut+3*time.Second, regainReturn)
+	r.lowest = s.Lowest(regainCut, regainEnd, regainWindow)
+	r.after = s.Rate(regainAgain, regainEnd)
+	r.silence, _ = s.Silence(regainCut, regainEnd)
+	return r, nil
+}

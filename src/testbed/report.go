@@ -1,0 +1,188 @@
+// Package testbed measures netcombiner on the real kernel: the demonstration
+// (Demo) and the evaluation (Evaluate). Both raise the lab of package lab, send
+// the traffic of package measure, and report in a table and in JSON.
+package testbed
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"netcombiner/src/testbed/measure"
+)
+
+// Report is what an evaluation found: the content of results.json.
+type Report struct {
+	Started time.Time       `json:"started"`
+	Seconds float64         `json:"seconds"`
+	Machine measure.Machine `json:"machine"`
+	Runs    int             `json:"runs"`
+	Rows    []Row           `json:"rows"`
+	Errors  []string        `json:"errors,omitempty"` // parts that could not be measured
+}
+
+// Row is one figure.
+type Row struct {
+	Part    string    `json:"part"`
+	Case    string    `json:"case"`
+	Metric  string    `json:"metric"`
+	Unit    string    `json:"unit"`
+	Samples []float64 `json:"samples"` // one a run
+	Median  float64   `json:"median"`
+	Q1      float64   `json:"q1"` // quartiles
+	Q3      float64   `json:"q3"`
+	Target  *Target   `json:"target,omitempty"`
+	Met     bool      `json:"met"`  // true where there is no target
+	Load    float64   `json:"load"` // the host's load average when it was done
+}
+
+// Target is what a figure should be.
+type Target struct {
+	Least *float64 `json:"least,omitempty"` // at least
+	Most  *float64 `json:"most,omitempty"`  // at most
+	// Worst: every run has to reach it, not only the median.
+	Worst bool `json:"worst,omitempty"`
+}
+
+// AtLeast and AtMost are targets of a median.
+func AtLeast(v float64) *Target { return &Target{Least: &v} }
+func AtMost(v float64) *Target  { return &Target{Most: &v} }
+
+// AlwaysAtMost and AlwaysAtLeast are targets of every single run.
+func AlwaysAtMost(v float64) *Target  { return &Target{Most: &v, Worst: true} }
+func AlwaysAtLeast(v float64) *Target { return &Target{Least: &v, Worst: true} }
+
+func (t *Target) met(samples []float64) bool {
+	if t == nil {
+		return true
+	}
+	low, high := measure.Median(samples), measure.Median(samples)
+	if t.Worst {
+		low, high = measure.Quantile(samples, 0), measure.Quantile(samples, 1)
+	}
+	return (t.Least == nil || low >= *t.Least) && (t.Most == nil || high <= *t.Most)
+}
+
+func (t *Target) String() string {
+	switch {
+	case t == nil:
+		return ""
+	case t.Least != nil:
+		return "≥ " + number(*t.Least)
+	default:
+		return "≤ " + number(*t.Most)
+	}
+}
+
+// Add adds a figure with one sample a run.
+func (r *Report) Add(part, name, metric, unit string, target *Target, samples []float64) Row {
+	row := Row{
+		Part: part, Case: name, Metric: metric, Unit: unit, Samples: samples, Target: target, Load: measure.Load(),
+		Median: measure.Median(samples), Q1: measure.Quantile(samples, 0.25), Q3: measure.Quantile(samples, 0.75), Met: target.met(samples),
+	}
+	r.Rows = append(r.Rows, row)
+	return row
+}
+
+// Table writes the rows as a table that Markdown also understands.
+func (r *Report) Table(w io.Writer) {
+	rows := [][]string{{"part", "case", "", "median", "all runs", "unit", "target", "met", "load"}}
+	for _, row := range r.Rows {
+		met := ""
+		if row.Target != nil {
+			met = map[bool]string{true: "yes", false: "NO"}[row.Met]
+		}
+		low, high := measure.Quantile(row.Samples, 0), measure.Quantile(row.Samples, 1)
+		rows = append(rows, []string{
+			row.Part, row.Case, row.Metric, number(row.Median), number(low) + " … " + number(high),
+			row.Unit, row.Target.String(), met, number(row.Load),
+		})
+	}
+	table(w, rows, 3)
+	fmt.Fprintf(w, "\nRuns of each: %d. Machine: %v.\n", r.Runs, r.Machine)
+	missed := 0
+	for _, row := range r.Rows {
+		if !row.Met {
+			missed++
+		}
+	}
+	if missed > 0 {
+		fmt.Fprintf(w, "%d of %d figures miss their target.\n", missed, len(r.Rows))
+	}
+	for _, e := range r.Errors {
+		fmt.Fprintln(w, "Not measured:", e)
+	}
+}
+
+// table writes rows, the first being the head, in columns; from column right
+// on they are set to the right.
+func table(w io.Writer, rows [][]string, right int) {
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	line := func(row []string) {
+		for i, cell := range row {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			if i >= right {
+				cell, pad = pad+cell, ""
+			}
+			fmt.Fprintf(w, "| %s%s ", cell, pad)
+		}
+		fmt.Fprintln(w, "|")
+	}
+	line(rows[0])
+	rule := make([]string, len(width))
+	for i, n := range width {
+		rule[i] = strings.Repeat("-", n)
+		if i >= right {
+			rule[i] = rule[i][:max(0, n-1)] + ":"
+		}
+	}
+	line(rule)
+	for _, row := range rows[1:] {
+		line(row)
+	}
+}
+
+// number shows three significant digits or the whole integer part.
+func number(v float64) string {
+	switch a := max(v, -v); {
+	case v == float64(int64(v)):
+		return fmt.Sprintf("%d", int64(v))
+	case a >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case a >= 10:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.2f", v)
+	}
+}
+
+// writeJSON replaces a file by v, whole or not at all.
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", append(b, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// split cuts a comma-separated list and leaves out what is empty.
+func split(list string) []string {
+	return slices.DeleteFunc(strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }), func(s string) bool { return s == "" })
+}
