@@ -1,0 +1,216 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"netcombiner/src/config"
+	"netcombiner/src/mono"
+	"netcombiner/src/path"
+	"netcombiner/src/transport"
+	"netcombiner/src/wire"
+)
+
+const (
+	// dialTime bounds resolving and connecting, each.
+	dialTime = 2 * time.Second
+	// dialAgain is how long to wait after a dial that failed.
+	dialAgain = time.Second
+	// keepEvery is how often a keeper looks at its path.
+	keepEvery = 500 * time.Millisecond
+	// A path that does not come up, or back, is dialled anew after this long:
+	// perhaps the name has another address, or this host has.
+	giveUpConnecting = 3 * time.Second
+	giveUpFailed     = time.Second
+)
+
+// keeper keeps one path of the local portal alive: it finds the remote's
+// address, dials, and dials again when the path fails for long, its flow ends,
+// or its interface changes. It never waits for another path's keeper.
+type keeper struct {
+	portal    *Portal
+	path      *path.Path
+	config    config.Path
+	transport transport.Transport
+	changed   chan struct{} // buffered: something happened on the interface
+	attempt   int
+	addresses []netip.Addr // last resolved
+	complaint string       // last logged
+}
+
+// openPath makes the i-th path of the configuration and starts its keeper.
+func (p *Portal) openPath(ctx context.Context, i int, c config.Path) error {
+	t := p.transports[c.Transport]
+	if t == nil {
+		return fmt.Errorf("path %s: no transport %q", c.Name, c.Transport)
+	}
+	settings, join := pathSettings(c, t.Datagram())
+	p.mu.Lock()
+	q, err := p.core.addPath(p.started, path.Fixed{ID: uint8(i), Datagram: t.Datagram(), Join: join}, settings)
+	p.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("path %s: %w", c.Name, err)
+	}
+	k := &keeper{portal: p, path: q, config: c, transport: t, changed: make(chan struct{}, 1)}
+	p.keepers = append(p.keepers, k)
+	p.goRun(func() { k.run(ctx) })
+	return nil
+}
+
+// pathSettings is what the configuration says of a path: for this end, and
+// for the other.
+func pathSettings(c config.Path, datagram bool) (path.Settings, wire.Join) {
+	s := path.Settings{Name: c.Name, Metric: c.Metric, Congestion: c.Congestion, Rate: c.RateUp,
+		Send: c.Direction != config.Receive, Receive: c.Direction != config.Send}
+	if !datagram {
+		s.Congestion = "none" // the transport has its own
+	}
+	j := wire.Join{Name: c.Name, Metric: uint16(c.Metric), Rate: uint64(c.RateDown)}
+	if s.Send {
+		j.Direction |= wire.DirectionSend
+	}
+	if s.Receive {
+		j.Direction |= wire.DirectionReceive
+	}
+	if s.Congestion == "newreno" {
+		j.Congestion = wire.CongestionNewReno
+	}
+	return s, j
+}
+
+func (k *keeper) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		f, err := k.dial(ctx)
+		if err != nil {
+			k.complain(ctx, err)
+			k.wait(ctx, dialAgain)
+			continue
+		}
+		k.complaint = ""
+		k.portal.do(func(now mono.Time) {
+			e := path.Endpoint{Flow: f, Local: f.Local(), Remote: f.Remote()}
+			events := k.path.Attach(now, e, k.transport.Overhead(e.Remote.Addr()))
+			k.portal.core.act(now, k.path, events)
+		})
+		k.watch(ctx, f)
+		f.Close()
+		<-f.dead
+	}
+}
+
+// dial resolves the remote and opens a flow to it. When attempts fail it goes
+// round the addresses that the name has.
+func (k *keeper) dial(ctx context.Context) (*flow, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	addresses, err := k.portal.Resolve(ctx, k.config.Remote.Host)
+	if err == nil && len(addresses) > 0 {
+		k.addresses = addresses
+	} else if len(k.addresses) == 0 {
+		return nil, fmt.Errorf("cannot resolve %s: %w", k.config.Remote.Host, err)
+	}
+	remote := netip.AddrPortFrom(k.addresses[k.attempt%len(k.addresses)], k.config.Remote.Port)
+	k.attempt++
+	dialled, cancelDial := context.WithTimeout(context.WithoutCancel(ctx), dialTime)
+	defer cancelDial()
+	stop := context.AfterFunc(ctx, cancelDial)
+	defer stop()
+	t, err := k.transport.Dial(dialled, transport.Bind{Device: k.config.Device, Addr: k.config.Source}, remote)
+	if err != nil {
+		return nil, err
+	}
+	f := k.portal.addFlow(t, k.transport, nil)
+	if f == nil {
+		return nil, transport.ErrClosed
+	}
+	return f, nil
+}
+
+// watch waits until the flow should be dialled anew.
+func (k *keeper) watch(ctx context.Context, f *flow) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.dead:
+			return
+		case <-k.changed:
+			if k.state() != path.Up || !k.holdsAddress(f) {
+				return
+			}
+		case <-tick.C:
+			state, age := k.stateAge()
+			if state == path.Failed && age > giveUpFailed || state == path.Connecting && age > giveUpConnecting {
+				return
+			}
+		}
+	}
+}
+
+func (k *keeper) state() path.State {
+	s, _ := k.stateAge()
+	return s
+}
+
+func (k *keeper) stateAge() (path.State, time.Duration) {
+	k.portal.mu.Lock()
+	defer k.portal.mu.Unlock()
+	s, since := k.path.State()
+	return s, k.portal.clock.Now().Sub(since)
+}
+
+// holdsAddress says whether this host still has the flow's local address.
+func (k *keeper) holdsAddress(f *flow) bool {
+	if k.portal.Addresses == nil || k.config.Device == "" {
+		return true
+	}
+	have, err := k.portal.Addresses(k.config.Device)
+	return err != nil || slices.Contains(have, f.Local().Addr())
+}
+
+// complain logs why a path cannot be dialled, once for each reason.
+func (k *keeper) complain(ctx context.Context, err error) {
+	if text := err.Error(); text != k.complaint && ctx.Err() == nil {
+		k.complaint = text
+		k.portal.Log.Warn("path cannot connect; trying again", "path", k.config.Name, "why", err)
+	}
+}
+
+// wait waits, but not longer than until the interface changes.
+func (k *keeper) wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-k.changed:
+	case <-ctx.Done():
+	}
+}
+
+// spreadLinks tells the keepers of changes on their interfaces.
+func (p *Portal) spreadLinks(ctx context.Context) {
+	for {
+		select {
+		case e, ok := <-p.Links:
+			if !ok {
+				return
+			}
+			for _, k := range p.keepers {
+				if e.Device != "" && k.config.Device != "" && e.Device != k.config.Device {
+					continue
+				}
+				select {
+				case k.changed <- struct{}{}:
+				default:
+				}
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}

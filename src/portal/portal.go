@@ -1,0 +1,286 @@
+// Package portal is one end of a tunnel: it joins the TUN, the exchange, the
+// session and the paths. It is the one package that knows the others.
+//
+// core is its pure heart; the rest is the shell: goroutines that read a device,
+// take the lock once a batch, tell the core, and write what it says.
+//
+//	reader of the TUN    inner packets  → core.ingress          (tunreader.go)
+//	sender of a path     core.poll      → seal → the path's flow  (sender.go)
+//	reader of a flow     messages → open → core.receive → TUN     (receiver.go)
+//	timekeeper           core.settle when something is due        (portal.go)
+//	keeper of a path     resolves, dials, dials again             (keeper.go)
+//
+// No path's goroutines ever wait for another's, but for the lock, which nobody
+// holds while it waits for a device.
+package portal
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"netcombiner/src/auth"
+	"netcombiner/src/config"
+	"netcombiner/src/mono"
+	"netcombiner/src/packet"
+	"netcombiner/src/path"
+	"netcombiner/src/session"
+	"netcombiner/src/transport"
+	"netcombiner/src/tundevice"
+	"netcombiner/src/wire"
+)
+
+// LinkEvent says that something changed on one of the host's interfaces.
+type LinkEvent struct {
+	Device string // "": look at all
+}
+
+// Options is what a portal needs of its host.
+type Options struct {
+	Config     *config.Config
+	Version    string
+	Device     tundevice.Device
+	Transports []transport.Transport
+	// Resolve finds the addresses of a remote's name, best first.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Links tells of changes on the host's interfaces; may be nil.
+	Links <-chan LinkEvent
+	// Addresses lists the addresses of an interface; may be nil.
+	Addresses func(device string) ([]netip.Addr, error)
+	Log       *slog.Logger
+	// Random is crypto/rand.Reader, but for tests.
+	Random io.Reader
+	// Packets bounds the buffers of inner packets: memory is about 2 KiB for
+	// each. 0 means DefaultPackets.
+	Packets int
+}
+
+// DefaultPackets is 32 MiB of buffers.
+const DefaultPackets = 16384
+
+// Portal is one end of a tunnel.
+type Portal struct {
+	Options
+	clock      mono.Clock
+	started    mono.Time
+	pool       *packet.Pool
+	transports map[string]transport.Transport
+	egress     egress
+	mtu        atomic.Int64                  // the tunnel's, for the TUN's reader
+	keys       atomic.Pointer[session.Table] // for the flows' readers
+	keepers    []*keeper                     // of the local portal
+
+	mu      sync.Mutex
+	core    *core
+	senders [wire.MaxPaths]*sender
+	flows   map[*flow]struct{}
+	alarm   *time.Timer
+	alarmAt mono.Time
+	closed  bool
+
+	running sync.WaitGroup
+	cancel  context.CancelCauseFunc
+}
+
+// New makes a portal. It opens nothing yet.
+func New(o Options) (*Portal, error) {
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	if o.Packets == 0 {
+		o.Packets = DefaultPackets
+	}
+	offer, err := auth.Offer(o.Config.Interface.Suite)
+	if err != nil {
+		return nil, err
+	}
+	p := &Portal{Options: o, clock: mono.NewClock(), transports: map[string]transport.Transport{},
+		flows: map[*flow]struct{}{}}
+	for _, t := range o.Transports {
+		p.transports[t.Name()] = t
+	}
+	p.started = p.clock.Now()
+	i := o.Config.Interface
+	p.core, err = newCore(coreConfig{
+		session:   session.Config{Initiator: i.Role == config.Local, PSK: i.Key, Offer: offer, Random: o.Random},
+		scheduler: i.Scheduler, bind: i.AuthenticateAddresses, mtu: i.MTU, floorMTU: floorMTU(i.Address),
+	}, p.started)
+	if err != nil {
+		return nil, err
+	}
+	p.pool = packet.NewPool(bufferSize(i.MTU), o.Packets)
+	p.egress.device, p.egress.pool = o.Device, p.pool
+	p.mtu.Store(int64(p.core.mtu))
+	return p, nil
+}
+
+// floorMTU is the smallest MTU the tunnel interface may get: IPv6 needs 1280.
+func floorMTU(addresses []netip.Prefix) int {
+	for _, a := range addresses {
+		if a.Addr().Is6() {
+			return tundevice.MinMTU6
+		}
+	}
+	return path.SmallestMTU
+}
+
+// bufferSize is what holds the longest message for the MTU.
+func bufferSize(mtu int) int {
+	return max(2048, packet.Headroom+max(mtu, maxTunnelMTU)+innerRoom)
+}
+
+// Run runs the portal until ctx ends or the device goes away, and undoes all
+// it opened before it returns. The error is nil after a wanted end. ready is
+// called once the portal is listening, or trying to connect.
+func (p *Portal) Run(ctx context.Context, ready func()) error {
+	ctx, p.cancel = context.WithCancelCause(ctx)
+	defer p.cancel(nil)
+	p.alarm = time.NewTimer(time.Hour)
+	if err := p.open(ctx); err != nil {
+		p.cancel(err)
+		p.shut()
+		return err
+	}
+	p.goRun(func() { p.keepTime(ctx) })
+	p.goRun(func() { p.readTUN() })
+	if ready != nil {
+		ready()
+	}
+	<-ctx.Done()
+	p.leave()
+	p.shut()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (p *Portal) goRun(f func()) {
+	p.running.Add(1)
+	go func() {
+		defer p.running.Done()
+		f()
+	}()
+}
+
+// open makes the paths of the local portal, or the listeners of the remote.
+func (p *Portal) open(ctx context.Context) error {
+	for i, c := range p.Config.Paths {
+		if err := p.openPath(ctx, i, c); err != nil {
+			return err
+		}
+	}
+	if p.Links != nil {
+		p.goRun(func() { p.spreadLinks(ctx) })
+	}
+	for _, c := range p.Config.Listens {
+		t := p.transports[c.Transport]
+		if t == nil {
+			return fmt.Errorf("no transport %q", c.Transport)
+		}
+		l, err := t.Listen(ctx, c.Address)
+		if err != nil {
+			return fmt.Errorf("cannot listen on %s %s: %w", c.Transport, c.Address, err)
+		}
+		context.AfterFunc(ctx, func() { l.Close() })
+		p.goRun(func() { p.accept(l, t, c.Allow) })
+	}
+	return nil
+}
+
+// leave tells the peer goodbye, so that it need not find out by silence.
+func (p *Portal) leave() {
+	p.do(func(now mono.Time) {
+		for _, q := range p.core.order {
+			if s, _ := q.State(); s == path.Up {
+				q.Tell(wire.AppendFrame(nil, wire.FrameClose, nil))
+			}
+		}
+	})
+	time.Sleep(20 * time.Millisecond) // the senders' time to send it
+}
+
+// shut ends every goroutine and waits for it.
+func (p *Portal) shut() {
+	p.Device.Close()
+	p.mu.Lock()
+	p.closed = true
+	for f := range p.flows {
+		f.Close()
+	}
+	for _, s := range p.senders {
+		if s != nil {
+			s.stop()
+		}
+	}
+	p.mu.Unlock()
+	p.running.Wait()
+	p.egress.close()
+	p.mu.Lock()
+	p.core.close()
+	p.mu.Unlock()
+}
+
+// do runs f under the lock and then does all that follows from it: settles the
+// core, wakes senders, writes to the TUN, sets the alarm. Everything that
+// changes the core goes through here, once a batch.
+func (p *Portal) do(f func(now mono.Time)) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	now := p.clock.Now()
+	f(now)
+	p.core.settle(now)
+	p.wakeSenders(now)
+	p.egress.add(p.core.deliver)
+	p.core.deliver = p.core.deliver[:0]
+	answers := p.core.answers
+	p.core.answers = nil
+	notes := p.core.notes
+	p.core.notes = nil
+	if t := p.core.session.Table(); t != p.keys.Load() {
+		p.keys.Store(t)
+	}
+	p.mtu.Store(int64(p.core.mtu))
+	if at := p.core.deadline(now); at < p.alarmAt || p.alarmAt <= now {
+		p.alarmAt = at
+		p.alarm.Reset(at.Sub(now))
+	}
+	p.mu.Unlock()
+
+	p.egress.flush()
+	for _, a := range answers {
+		a.to.Flow.Send([]transport.Message{{Buf: a.message, Remote: a.to.Remote, Local: a.to.Local}})
+	}
+	for _, n := range notes {
+		p.Log.Log(context.Background(), n.level, n.message, n.args...)
+	}
+}
+
+// keepTime calls the core when something is due, and keeps the TUN's MTU.
+func (p *Portal) keepTime(ctx context.Context) {
+	mtu := 0
+	for {
+		if m := int(p.mtu.Load()); m != mtu {
+			mtu = m
+			if err := p.Device.SetMTU(m); err != nil {
+				p.Log.Warn("cannot set the tunnel's MTU", "mtu", m, "why", err)
+			}
+		}
+		p.do(func(mono.Time) {})
+		select {
+		case <-p.alarm.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,275 @@
+package portal
+
+import (
+	"net/netip"
+	"sync"
+
+	"netcombiner/src/auth"
+	"netcombiner/src/handshake"
+	"netcombiner/src/mono"
+	"netcombiner/src/packet"
+	"netcombiner/src/path"
+	"netcombiner/src/session"
+	"netcombiner/src/transport"
+	"netcombiner/src/wire"
+)
+
+// receiveBatch is how many messages a reader takes at once.
+const receiveBatch = 64
+
+// flow is a transport's flow as the portal knows it: with its kind, and with
+// senders that take turns.
+type flow struct {
+	transport.Flow
+	kind transport.Transport
+	send sync.Mutex
+	dead chan struct{} // closed when its reader ended
+}
+
+func (f *flow) Send(ms []transport.Message) (int, error) {
+	f.send.Lock()
+	defer f.send.Unlock()
+	return f.Flow.Send(ms)
+}
+
+// addFlow takes a flow and reads it until it ends. It returns nil if the
+// portal is closed.
+func (p *Portal) addFlow(t transport.Flow, kind transport.Transport, allow []netip.Prefix) *flow {
+	f := &flow{Flow: t, kind: kind, dead: make(chan struct{})}
+	p.mu.Lock()
+	closed := p.closed
+	if !closed {
+		p.flows[f] = struct{}{}
+		p.running.Add(1)
+	}
+	p.mu.Unlock()
+	if closed {
+		t.Close()
+		return nil
+	}
+	go func() {
+		defer p.running.Done()
+		newReceiver(p, f, allow).run()
+		f.Close()
+		close(f.dead)
+		p.do(func(now mono.Time) { p.core.flowDied(now, f) })
+		p.mu.Lock()
+		delete(p.flows, f)
+		p.mu.Unlock()
+	}()
+	return f
+}
+
+// accept reads every flow of a listener.
+func (p *Portal) accept(l transport.Listener, kind transport.Transport, allow []netip.Prefix) {
+	for {
+		f, err := l.Accept()
+		if err != nil {
+			return
+		}
+		if r := f.Remote(); r.IsValid() && !allowed(allow, r.Addr()) {
+			f.Close()
+			p.do(func(mono.Time) { p.core.rejected.Source++ })
+			continue
+		}
+		p.addFlow(f, kind, allow)
+	}
+}
+
+// flowDied takes a flow that is finished from the paths that used it.
+func (k *core) flowDied(now mono.Time, f *flow) {
+	for _, p := range k.order {
+		if e := p.Endpoint(); e.Flow == transport.Flow(f) {
+			k.act(now, p, p.Detach(now))
+		}
+	}
+}
+
+// receiver reads one flow: it opens messages outside the lock, and hands the
+// core a batch of what was authentic.
+//
+// It owns a batch of buffers; the core keeps those with inner packets, and
+// they are replaced from the pool. When that is exhausted, inner packets are
+// dropped as a full link would, and everything else goes on.
+type receiver struct {
+	portal   *Portal
+	flow     *flow
+	allow    []netip.Prefix
+	local    netip.AddrPort
+	messages []transport.Message
+	packets  []*packet.Packet
+	spare    []*packet.Packet
+	opened   []received
+	opener   opener
+	vouched  bool // a message of this flow was authentic
+}
+
+func newReceiver(p *Portal, f *flow, allow []netip.Prefix) *receiver {
+	r := &receiver{portal: p, flow: f, allow: allow, local: f.Local(),
+		messages: make([]transport.Message, receiveBatch), packets: make([]*packet.Packet, receiveBatch),
+		spare: make([]*packet.Packet, receiveBatch), opened: make([]received, receiveBatch),
+		opener: opener{bind: p.core.bind, guard: handshake.NewGuard(p.Config.Interface.Key)}}
+	r.packets = r.packets[:p.pool.Get(r.packets)]
+	r.messages = r.messages[:len(r.packets)]
+	return r
+}
+
+func (r *receiver) run() {
+	defer func() {
+		for _, p := range r.packets {
+			p.Release()
+		}
+	}()
+	if len(r.packets) == 0 {
+		return // a full pool at birth: the path dials again
+	}
+	for {
+		for i, p := range r.packets {
+			r.messages[i].Buf = p.Buffer()[packet.Headroom:]
+		}
+		n, err := r.flow.Receive(r.messages)
+		if err != nil {
+			return
+		}
+		r.batch(n)
+	}
+}
+
+// batch opens the first n messages and hands them to the core.
+func (r *receiver) batch(n int) {
+	p := r.portal
+	keys := p.keys.Load()
+	var rejected [4]uint64
+	count := 0
+	for i := range n {
+		m := &r.messages[i]
+		o := &r.opened[count]
+		if !allowed(r.allow, m.Remote.Addr()) {
+			rejected[rejectSource]++
+			continue
+		}
+		o.from = path.Endpoint{Flow: r.flow, Local: m.Local, Remote: m.Remote}
+		o.packet = r.packets[i]
+		if why := r.opener.open(m.Buf[:m.N], o, keys); why != rejectNone {
+			rejected[why]++
+			continue
+		}
+		o.overhead, o.datagram = r.flow.kind.Overhead(m.Remote.Addr()), r.flow.kind.Datagram()
+		o.index = i
+		count++
+	}
+	if count > 0 && !r.vouched {
+		r.vouched = true
+		if a, ok := r.flow.Flow.(transport.Authenticator); ok {
+			a.Authenticated()
+		}
+	}
+	spare := p.pool.Get(r.spare[:count])
+	used := 0
+	p.do(func(now mono.Time) {
+		p.core.reject(rejected)
+		for i := range count {
+			o := &r.opened[i]
+			if used == spare && o.header.Type == wire.TypeData && !o.raw {
+				p.core.unread++
+				continue
+			}
+			p.core.receive(now, o)
+			if o.packet == nil {
+				r.packets[o.index] = r.spare[used]
+				used++
+			}
+			o.packet = nil
+		}
+	})
+	for _, s := range r.spare[used:spare] {
+		s.Release()
+	}
+}
+
+func allowed(list []netip.Prefix, a netip.Addr) bool {
+	for _, p := range list {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return len(list) == 0
+}
+
+// Why a message was rejected before the core saw it.
+const (
+	rejectNone = iota
+	rejectMAC
+	rejectMalformed
+	rejectSource
+)
+
+func (k *core) reject(n [4]uint64) {
+	k.rejected.Mac += n[rejectMAC]
+	k.rejected.Malformed += n[rejectMalformed]
+	k.rejected.Source += n[rejectSource]
+}
+
+// opener checks messages. Its MAC state belongs to one goroutine.
+type opener struct {
+	bind     bool
+	guard    *handshake.Guard
+	epochs   session.Table // for which the verifiers are
+	macs     [wire.Epochs]auth.MacVerifier
+	sequence auth.DataSequence
+}
+
+// open checks and parses the message m into o. m must have nothing believed of
+// it yet but its length; noise costs one MAC at most. It allocates nothing but
+// the state for new keys.
+func (op *opener) open(m []byte, o *received, keys *session.Table) int {
+	t, n, id, ok := wire.Prefix(m)
+	if !ok {
+		return rejectMalformed
+	}
+	o.size = len(m)
+	if t <= wire.TypeRetry {
+		if _, err := op.guard.Open(m); err != nil {
+			if err == handshake.ErrMalformed {
+				return rejectMalformed
+			}
+			return rejectMAC
+		}
+		o.raw, o.payload = true, m
+		return rejectNone
+	}
+	if keys == nil || keys[n] == nil {
+		return rejectMAC // sealed with keys that we do not have, or no more
+	}
+	if e := keys[n]; op.epochs[n] != e {
+		op.epochs[n] = e
+		op.macs[n] = e.Suite.NewVerifier(e.Keys.Receive, op.bind)
+	}
+	var err error
+	var rest []byte
+	if o.header, rest, err = wire.ParseHeader(m); err != nil {
+		return rejectMalformed
+	}
+	o.meta = auth.Meta{Path: id, PathSequence: o.header.Sequence, HeaderLen: wire.HeaderSize,
+		Source: o.from.Remote, Destination: o.from.Local}
+	body, err := op.macs[n].Verify(m, &o.meta)
+	if err != nil {
+		if err == auth.ErrMalformed {
+			return rejectMalformed
+		}
+		return rejectMAC
+	}
+	rest = body[wire.HeaderSize:]
+	if o.header.HasAck {
+		if rest, err = wire.ParseAck(rest, &o.ack); err != nil {
+			return rejectMalformed
+		}
+	}
+	if t == wire.TypeData {
+		if rest, err = op.sequence.Verify(rest, &o.meta); err != nil {
+			return rejectMalformed
+		}
+	}
+	o.raw, o.payload, o.epoch = false, rest, op.epochs[n]
+	return rejectNone
+}

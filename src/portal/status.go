@@ -1,0 +1,72 @@
+package portal
+
+import (
+	"fmt"
+	"time"
+
+	"netcombiner/src/control"
+	"netcombiner/src/mono"
+	"netcombiner/src/path"
+)
+
+// Status is what `netcombiner show --json` prints.
+func (p *Portal) Status() control.Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, k := p.clock.Now(), p.core
+	st := control.Status{
+		Interface: p.Device.Name(), Role: string(p.Config.Interface.Role), Version: p.Version,
+		UptimeS: now.Sub(p.started).Seconds(), MTU: k.mtu, Rejected: k.rejected, Paths: []control.Path{},
+	}
+	st.Session = control.Session{State: "none", AgeS: k.session.Age(now).Seconds(), Handshakes: k.session.Handshakes}
+	if e := k.session.Sending(now); e != nil {
+		st.Session.State, st.Session.Suite = "established", e.Suite.Name
+	} else if k.session.Shaking() {
+		st.Session.State = "handshake"
+	}
+	for _, q := range k.paths {
+		if q != nil {
+			st.Paths = append(st.Paths, p.pathStatus(now, q))
+		}
+	}
+	x := k.exchange
+	st.Tunnel.Tx = control.Count{Packets: x.TxPackets, Bytes: x.TxBytes}
+	st.Tunnel.Rx = k.rx
+	packets, bytes, delay := x.Queued(now)
+	st.Tunnel.Queue = control.Queue{Packets: packets, Bytes: bytes, DelayMs: ms(delay), Dropped: x.Dropped + k.unread}
+	r := &x.Resequencer
+	st.Tunnel.Resequencer = control.Resequencer{Held: r.Held(), ReleasedLate: r.ReleasedLate, HoldMs: ms(r.Hold())}
+	return st
+}
+
+func (p *Portal) pathStatus(now mono.Time, q *path.Path) control.Path {
+	state, _ := q.State()
+	s := control.Path{
+		Name: q.Name, State: state.String(), Metric: q.Metric, Congestion: q.Congestion,
+		RTTMs: ms(q.RTT()), RTTMinMs: ms(q.MinRTT()), Loss: q.Loss(), RateBps: q.RateBps(now),
+		WindowPackets: q.Window(), InFlightPackets: q.InFlight(), MTU: q.MTU(),
+		Tx:          control.Count{Packets: q.TxPackets, Bytes: q.TxBytes},
+		Rx:          control.Count{Packets: q.RxPackets, Bytes: q.RxBytes},
+		LostPackets: q.Lost, ReinjectedPackets: q.Reinjected,
+	}
+	if state == path.Up && p.core.standby(q) {
+		s.State = "standby"
+	}
+	if f, ok := q.Endpoint().Flow.(*flow); ok {
+		s.Transport = f.kind.Name()
+		s.Local, s.Remote = q.Endpoint().Local.String(), q.Endpoint().Remote.String()
+	}
+	if id := int(q.ID); id < len(p.Config.Paths) { // local: the configuration knows more
+		c := p.Config.Paths[id]
+		s.Transport = c.Transport
+		if state == path.Down {
+			s.Local, s.Remote = c.Device, fmt.Sprintf("%s:%d", c.Remote.Host, c.Remote.Port)
+			if c.Source.IsValid() {
+				s.Local = c.Source.String()
+			}
+		}
+	}
+	return s
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
