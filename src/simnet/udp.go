@@ -46,10 +46,9 @@ func (t udp) Listen(ctx context.Context, local netip.AddrPort) (transport.Listen
 	if err != nil {
 		return nil, err
 	}
-	return &udpListener{
-		flow: h.openUDP(nil, local, netip.AddrPort{}),
-		one:  make(chan struct{}, 1), closed: make(chan struct{}),
-	}, nil
+	f := h.openUDP(nil, local, netip.AddrPort{})
+	f.ended = make(chan struct{})
+	return &udpListener{flow: f, one: make(chan struct{}, 1), closed: make(chan struct{})}, nil
 }
 
 // udpListener hands out its one flow.
@@ -70,8 +69,9 @@ func (l *udpListener) Accept() (transport.Flow, error) {
 	case l.one <- struct{}{}:
 		return l.flow, nil
 	case <-l.closed:
-		return nil, transport.ErrClosed
+	case <-l.flow.ended:
 	}
+	return nil, transport.ErrClosed
 }
 
 func (l *udpListener) Addr() netip.AddrPort { return l.flow.local }
@@ -95,6 +95,7 @@ type udpFlow struct {
 	readable      *sync.Cond
 	busy          time.Duration // until when the interface sends what Send took
 	closed        bool
+	ended         chan struct{} // of a listening flow: closed with it
 }
 
 // A datagram passes the host's own interface without delay, but who sends
@@ -225,6 +226,9 @@ func (f *udpFlow) close() {
 		f.net.recycle(f.in.pop())
 	}
 	f.readable.Broadcast()
+	if f.ended != nil {
+		close(f.ended)
+	}
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort {
