@@ -24,8 +24,9 @@ const MaxMessage = 65535
 
 // Message is one message in a batch.
 type Message struct {
-	// Buf is storage when receiving and the message when sending. The caller
-	// owns it before and after the call; a Flow keeps no reference to it.
+	// Buf is storage when receiving and the message when sending, 1 to
+	// MaxMessage bytes. The caller owns it before and after the call; a Flow
+	// does not touch it later.
 	Buf []byte
 	// N is how many bytes of Buf were filled by Receive. Unused by Send.
 	N int
@@ -37,8 +38,9 @@ type Message struct {
 	Local netip.AddrPort
 }
 
-// Flow carries messages. One goroutine may Receive while another Sends; Close
-// may be called from any, any number of times, and ends both.
+// Flow carries messages. One goroutine may Receive while others Send; each
+// batch goes out whole before the next. Close may be called from any, any
+// number of times, and ends both.
 type Flow interface {
 	// Receive waits until at least one message is there, fills ms[i].Buf,
 	// N, Remote and Local of the first n, and returns n ≥ 1. A message longer
@@ -46,8 +48,8 @@ type Flow interface {
 	// finished; a passing fault (an ICMP error, say) is not one.
 	Receive(ms []Message) (n int, err error)
 	// Send sends ms in order and returns how many it handed over, waiting
-	// while the system's buffer is full. A datagram flow skips a message
-	// that the system refuses (no route, too long) and goes on, so n counts
+	// while the system's buffer is full. A flow skips a message that it or
+	// the system refuses (no route, empty, too long) and goes on, so n counts
 	// attempts; the first such refusal is returned as a *RefusedError
 	// with n == len(ms). Any other error means that the flow is finished.
 	Send(ms []Message) (n int, err error)
@@ -56,6 +58,15 @@ type Flow interface {
 	Local() netip.AddrPort
 	Remote() netip.AddrPort
 	Close() error
+}
+
+// Authenticator is a Flow that costs its host something and was accepted from
+// a stranger, such as a TCP connection. Its listener keeps few of them, and
+// none for long, until Authenticated says that a message of the flow passed
+// its MAC. Calling it again, or after Close, does nothing.
+type Authenticator interface {
+	Flow
+	Authenticated()
 }
 
 // RefusedError says that the system refused at least one message of a batch

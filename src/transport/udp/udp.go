@@ -1,0 +1,85 @@
+// Package udp carries each message as one UDP datagram.
+package udp
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"netcombiner/src/transport"
+	"netcombiner/src/udpsocket"
+)
+
+// Transport is the udp transport. The zero value is ready.
+type Transport struct {
+	// OneByOne forgoes the system's batch calls; see udpsocket.Options.
+	OneByOne bool
+}
+
+var _ transport.Transport = Transport{}
+
+// Name returns "udp".
+func (Transport) Name() string { return "udp" }
+
+// Datagram returns true.
+func (Transport) Datagram() bool { return true }
+
+// Overhead returns the bytes of an IP and a UDP header: 28 or 48.
+func (Transport) Overhead(addr netip.Addr) int {
+	if addr.Unmap().Is4() {
+		return 20 + 8
+	}
+	return 40 + 8
+}
+
+// Dial returns a flow connected to remote; see transport.Transport. Where
+// bind's interface does not exist, or has no way to remote, it fails with an
+// error that names both: worth trying again when the interfaces change.
+func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPort) (transport.Flow, error) {
+	s, err := udpsocket.Dial(ctx, bind, remote, udpsocket.Options{OneByOne: t.OneByOne})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Listen returns a listener whose one flow takes and gives messages of any
+// remote. On a wildcard address an answer leaves from the address at which the
+// question came, if the Message says it in Local.
+func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.Listener, error) {
+	s, err := udpsocket.Listen(ctx, local, udpsocket.Options{OneByOne: t.OneByOne})
+	if err != nil {
+		return nil, err
+	}
+	return &listener{flow: s, closed: make(chan struct{})}, nil
+}
+
+// listener hands out its flow once. Flow and listener are one socket: closing
+// the listener closes the flow.
+type listener struct {
+	flow   *udpsocket.Socket
+	given  atomic.Bool
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *listener) Accept() (transport.Flow, error) {
+	select {
+	case <-l.closed:
+		return nil, transport.ErrClosed
+	default:
+	}
+	if l.given.CompareAndSwap(false, true) {
+		return l.flow, nil
+	}
+	<-l.closed
+	return nil, transport.ErrClosed
+}
+
+func (l *listener) Addr() netip.AddrPort { return l.flow.Local() }
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.flow.Close()
+}

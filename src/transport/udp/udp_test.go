@@ -1,0 +1,74 @@
+package udp
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"netcombiner/src/transport"
+	"netcombiner/src/transport/transporttest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestContract(t *testing.T) {
+	for _, test := range []struct{ name, at, from string }{
+		{"IPv4", "127.0.0.1:0", ""},
+		{"IPv4From", "127.0.0.1:0", "127.0.0.2"},
+		{"IPv4Wildcard", "0.0.0.0:0", "127.0.0.3"},
+		{"IPv6", "[::1]:0", ""},
+		{"IPv6Wildcard", "[::]:0", "::1"},
+		{"IPv4OnIPv6Wildcard", "[::]:0", "127.0.0.4"},
+	} {
+		for _, oneByOne := range []bool{false, true} {
+			name := test.name + "/Batches"
+			if oneByOne {
+				name = test.name + "/OneByOne"
+			}
+			t.Run(name, func(t *testing.T) {
+				transporttest.Run(t, func(t *testing.T) transporttest.Setup {
+					tr := Transport{OneByOne: oneByOne}
+					s := transporttest.Setup{
+						Dialer: tr, Listener: tr,
+						At:      netip.MustParseAddrPort(test.at),
+						Longest: 65488, // over IPv6 and the loopback interface, whose MTU is 65536
+					}
+					if test.from != "" {
+						s.Bind.Addr = netip.MustParseAddr(test.from)
+					}
+					return s
+				})
+			})
+		}
+	}
+}
+
+func TestOverhead(t *testing.T) {
+	for addr, want := range map[string]int{"192.0.2.1": 28, "::ffff:192.0.2.1": 28, "2001:db8::1": 48} {
+		if got := (Transport{}).Overhead(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("Overhead(%s) = %d, want %d", addr, got, want)
+		}
+	}
+}
+
+func TestAbsentDeviceIsNamed(t *testing.T) {
+	_, err := Transport{}.Dial(context.Background(), transport.Bind{Device: "nowan7"}, netip.MustParseAddrPort("192.0.2.1:4725"))
+	if err == nil || !strings.Contains(err.Error(), `"nowan7"`) {
+		t.Fatalf("Dial by an absent interface: %v, want an error that names it", err)
+	}
+}
+
+func TestPortInUseIsNamed(t *testing.T) {
+	l, err := Transport{}.Listen(context.Background(), netip.MustParseAddrPort("[::]:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = Transport{}.Listen(context.Background(), l.Addr())
+	if err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Fatalf("Listen at a taken port: %v", err)
+	}
+}

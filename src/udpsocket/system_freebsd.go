@@ -1,0 +1,70 @@
+package udpsocket
+
+import (
+	"fmt"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// FreeBSD's recvmmsg and sendmmsg are loops in its C library.
+func receiveBatch(fd uintptr, hs []header) (int, unix.Errno) { return receiveEach(fd, hs) }
+func sendBatch(fd uintptr, hs []header) (int, unix.Errno)    { return sendEach(fd, hs) }
+
+// setDatagramOptions prepares a new UDP socket.
+func setDatagramOptions(fd int, ipv6 bool) error {
+	// DF, and EMSGSIZE instead of fragments: the portal finds the path MTU
+	// itself (RFC 8899). Whether an IPv6 socket takes the IPv4 option for its
+	// mapped addresses depends on the release.
+	err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_DONTFRAG, 1)
+	if ipv6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 1)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot forbid fragmentation: %w", err)
+	}
+	raiseBuffer(fd, unix.SO_RCVBUF, receiveBuffer)
+	raiseBuffer(fd, unix.SO_SNDBUF, sendBuffer)
+	return nil
+}
+
+// raiseBuffer asks for size bytes and steps down: FreeBSD refuses what is over
+// kern.ipc.maxsockbuf with ENOBUFS instead of giving what it can.
+func raiseBuffer(fd, option, size int) {
+	for ; size >= 64<<10; size /= 2 {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, size) == nil {
+			return
+		}
+	}
+}
+
+// setPacketInfo asks for packet information with every datagram.
+func setPacketInfo(fd int, ipv6 bool) error {
+	if ipv6 {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVDSTADDR, 1)
+}
+
+func readPacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, length int) (netip.Addr, bool) {
+	if length < unix.CmsgLen(4) || head.Level != unix.IPPROTO_IP || head.Type != unix.IP_RECVDSTADDR {
+		return netip.Addr{}, false
+	}
+	return netip.AddrFrom4(*(*[4]byte)(data)), true
+}
+
+func writePacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, from netip.Addr) int {
+	head.Level = unix.IPPROTO_IP
+	head.Type = unix.IP_SENDSRCADDR
+	head.SetLen(unix.CmsgLen(4))
+	*(*[4]byte)(data) = from.As4()
+	return unix.CmsgSpace(4)
+}
+
+// canBindToDevice says that a socket is bound to the device's first address
+// instead. That alone does not choose the way out: a pf route-to rule for the
+// address does, or a FIB.
+const canBindToDevice = false
+
+func bindToDevice(int, string) error { return nil }
