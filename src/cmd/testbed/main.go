@@ -30,6 +30,9 @@ func main() {
 	case err == nil:
 	case errors.Is(err, errUsage):
 		os.Exit(2)
+	case errors.Is(err, errInterrupted):
+		fmt.Fprintln(os.Stderr, "testbed:", errInterrupted)
+		os.Exit(130)
 	default:
 		fmt.Fprintln(os.Stderr, "testbed:", err)
 		os.Exit(1)

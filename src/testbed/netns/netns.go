@@ -157,7 +157,8 @@ func (n *Namespace) Start(out io.Writer, argv ...string) (*exec.Cmd, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = time.Second
 	// The signal comes when the thread ends that forked, which is the namespace's.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A group of its own keeps a terminal's ^C for us, who then end it in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := n.Do(cmd.Start); err != nil {
 		return nil, fmt.Errorf("in namespace %s: %w", n.Name, err)
 	}
