@@ -19,18 +19,20 @@ func NewScheduler(name string) (Scheduler, error) {
 }
 
 // Greedy is the paper's: a packet goes to whichever path has window. Where
-// several have, the one of the lowest metric, and then of the lowest RTT, so
-// that a lone packet takes the quickest way.
+// several have, the lowest metric comes first, then the emptiest window, so that
+// all paths keep busy even when the flow alone cannot fill them, and at last
+// the lowest RTT, so that a lone packet takes the quickest way.
 type Greedy struct{}
+
+// fillSteps is how finely Greedy tells windows apart: while none is a quarter
+// full, the RTT decides.
+const fillSteps = 4
 
 // Choose implements Scheduler.
 func (Greedy) Choose(now mono.Time, p *packet.Packet, consumers, dst []Consumer) []Consumer {
 	var best Consumer
 	for _, c := range consumers {
-		if !c.Ready(now, len(p.Data)) {
-			continue
-		}
-		if best == nil || c.Cost() < best.Cost() || c.Cost() == best.Cost() && c.RTT() < best.RTT() {
+		if c.Ready(now, len(p.Data)) && (best == nil || better(c, best)) {
 			best = c
 		}
 	}
@@ -38,6 +40,16 @@ func (Greedy) Choose(now mono.Time, p *packet.Packet, consumers, dst []Consumer)
 		return dst
 	}
 	return append(dst, best)
+}
+
+func better(a, b Consumer) bool {
+	if a.Cost() != b.Cost() {
+		return a.Cost() < b.Cost()
+	}
+	if fa, fb := int(fillSteps*a.Fill()), int(fillSteps*b.Fill()); fa != fb {
+		return fa < fb
+	}
+	return a.RTT() < b.RTT()
 }
 
 // Redundant sends every packet on every path that has room, so that the

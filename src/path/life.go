@@ -174,7 +174,11 @@ func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
 		}
 		p.mtu.start(now, size)
 	}
-	return EventMTU | p.to(now, Up)
+	events := EventMTU | p.to(now, Up)
+	if moved {
+		events |= EventRescue // what went to the old address is lost
+	}
+	return events
 }
 
 // Moved handles a message, sealed by the peer and newer than all before, that

@@ -233,11 +233,7 @@ func (p *Path) Ready(now mono.Time, size int) bool {
 	if mtu, _ := p.InnerMTU(); mtu != 0 && size > mtu {
 		return false // or not yet: see Carries
 	}
-	limit := outboxLimit
-	if !p.Datagram {
-		limit = outboxLimitStream
-	}
-	if p.outbox.Len() >= limit {
+	if p.outbox.Len() >= p.outboxLimit() {
 		return false
 	}
 	if p.InFlight() >= p.control.Window() {
@@ -245,6 +241,19 @@ func (p *Path) Ready(now mono.Time, size int) bool {
 		return false
 	}
 	return p.pace <= now
+}
+
+func (p *Path) outboxLimit() int {
+	if p.Datagram {
+		return outboxLimit
+	}
+	return outboxLimitStream
+}
+
+// Fill is how much of its room is taken: of the window, or of the outbox where
+// a stream transport has a window of its own. 0 empty … 1 full.
+func (p *Path) Fill() float64 {
+	return max(float64(p.InFlight())/float64(p.control.Window()), float64(p.outbox.Len())/float64(p.outboxLimit()))
 }
 
 // Carries is false where a packet of size bytes will not fit, however long it

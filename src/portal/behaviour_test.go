@@ -60,8 +60,8 @@ func TestACallSurvivesTheDeathOfEitherLink(t *testing.T) {
 					up := tn.check.Flow(tn.local.host, tn.remote.host, false)
 					down := tn.check.Flow(tn.remote.host, tn.local.host, false)
 					until := tn.net.Now() + 5*time.Second
-					up.Call(11*time.Millisecond, 1448+28, until)
-					down.Call(11*time.Millisecond, 1448+28, until)
+					up.Call(11*time.Millisecond, 1400, until)
+					down.Call(11*time.Millisecond, 1400, until)
 					time.Sleep(2 * time.Second)
 					tn.links[dead].Cut(true)
 					time.Sleep(4 * time.Second)

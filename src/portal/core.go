@@ -398,7 +398,7 @@ func (k *core) act(now mono.Time, p *path.Path, events path.Events) {
 	if events&path.EventFailed != 0 {
 		k.note(slog.LevelWarn, "path failed", "path", p.Name, "remote", p.Endpoint().Remote)
 	}
-	if events&path.EventMTU != 0 {
+	if events&(path.EventMTU|path.EventFailed|path.EventUp) != 0 {
 		k.chooseMTU()
 	}
 	if events&path.EventRescue != 0 {

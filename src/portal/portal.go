@@ -251,10 +251,7 @@ func (p *Portal) do(f func(now mono.Time)) {
 		p.keys.Store(t)
 	}
 	p.mtu.Store(int64(p.core.mtu))
-	if at := p.core.deadline(now); at < p.alarmAt || p.alarmAt <= now {
-		p.alarmAt = at
-		p.alarm.Reset(at.Sub(now))
-	}
+	p.setAlarm(now)
 	p.mu.Unlock()
 
 	p.egress.flush()
@@ -263,6 +260,15 @@ func (p *Portal) do(f func(now mono.Time)) {
 	}
 	for _, n := range notes {
 		p.Log.Log(context.Background(), n.level, n.message, n.args...)
+	}
+}
+
+// setAlarm makes the timekeeper wake when the core next has something to do.
+// Under the lock, after every change to the core.
+func (p *Portal) setAlarm(now mono.Time) {
+	if at := p.core.deadline(now); at < p.alarmAt || p.alarmAt <= now {
+		p.alarmAt = at
+		p.alarm.Reset(at.Sub(now))
 	}
 }
 

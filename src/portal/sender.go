@@ -89,6 +89,7 @@ func (s *sender) send() bool {
 	n, epoch := p.core.poll(now, s.path, s.out)
 	if n > 0 {
 		p.wakeSenders(now)
+		p.setAlarm(now)
 	}
 	p.mu.Unlock()
 	if n == 0 {
