@@ -1,0 +1,114 @@
+//go:build linux
+
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"netcombiner/src/testbed/link"
+	"netcombiner/src/testbed/measure"
+	"netcombiner/src/testbed/netns"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The real emulator on the real kernel: rate within 2 %, delay within 1 ms.
+func TestEmulatedLinkIsTrue(t *testing.T) {
+	if err := netns.Privileged(); err != nil {
+		t.Skip("skipped: ", err)
+	}
+	for _, d := range directions {
+		var got truth
+		var err error
+		for range 3 { // a busy host may spoil a measurement, never three
+			got, err = measureTruth(context.Background(), link.Shape{Rate: 16e6, Delay: 15 * time.Millisecond}, d.down, time.Second, time.Second)
+			if err == nil && got.good() {
+				break
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: rate %+.2f %%, delay %+v, 99th percentile %+v, TCP %.0f %%", d.name, 100*got.rate, got.delay, got.p99, 100*got.tcp)
+		if !got.good() {
+			t.Errorf("%s: rate %+.2f %%, delay %+v, TCP %.0f %%", d.name, 100*got.rate, got.delay, 100*got.tcp)
+		}
+	}
+}
+
+func (t truth) good() bool {
+	return math.Abs(t.rate) <= 0.02 && t.delay.Abs() <= time.Millisecond && t.tcp > 0.8 && t.tcp < 1.02
+}
+
+func TestReport(t *testing.T) {
+	r := &Report{Runs: 3, Machine: measure.Machine{CPU: "Test", Cores: 2}}
+	for _, c := range []struct {
+		target  *Target
+		samples []float64
+		met     bool
+	}{
+		{AtLeast(88), []float64{80, 90, 91}, true},
+		{AlwaysAtLeast(88), []float64{80, 90, 91}, false},
+		{AtMost(60), []float64{70, 20, 61}, false},
+		{AtMost(60), []float64{70, 20, 59}, true},
+		{AlwaysAtMost(0), []float64{0, 0, 1}, false},
+		{AlwaysAtMost(0), []float64{0, 0, 0}, true},
+		{nil, []float64{1}, true},
+	} {
+		if row := r.Add("part", "case", "metric", "%", c.target, c.samples); row.Met != c.met {
+			t.Errorf("%v of %v: met is %v", c.target, c.samples, row.Met)
+		}
+	}
+	var b bytes.Buffer
+	r.Table(&b)
+	lines := strings.Split(b.String(), "\n")
+	for _, line := range lines[1:9] {
+		if len([]rune(line)) != len([]rune(lines[0])) {
+			t.Errorf("the table is crooked:\n%s", b.String())
+			break
+		}
+	}
+	if !strings.Contains(b.String(), "3 of 7 figures miss their target") {
+		t.Errorf("no word of what is missed:\n%s", b.String())
+	}
+	file := filepath.Join(t.TempDir(), "new", "results.json")
+	if err := writeJSON(file, r); err != nil {
+		t.Fatal(err)
+	}
+	var back Report
+	text, _ := os.ReadFile(file)
+	if err := json.Unmarshal(text, &back); err != nil || len(back.Rows) != 7 || *back.Rows[0].Target.Least != 88 {
+		t.Errorf("results.json: %v\n%s", err, text)
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for want, v := range map[string]float64{"0": 0, "453": 453, "1234": 1234.4, "92.5": 92.51, "0.04": 0.0401, "-3.25": -3.25} {
+		if got := number(v); got != want {
+			t.Errorf("number(%v) is %q, want %q", v, got, want)
+		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	parts, err := choose("failover, equal")
+	if err != nil || len(parts) != 2 || parts[0].Name != "failover" {
+		t.Errorf("%v, %v", parts, err)
+	}
+	if _, err := choose("equal,nonsense"); err == nil || !strings.Contains(err.Error(), "regain") {
+		t.Errorf("error %v, want one that names the parts", err)
+	}
+	if parts, _ := choose(""); len(parts) != len(Parts) {
+		t.Errorf("without a choice %d parts of %d run", len(parts), len(Parts))
+	}
+}
