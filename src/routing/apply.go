@@ -1,0 +1,339 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"netcombiner/src/config"
+	"netcombiner/src/tundevice"
+)
+
+// system is the host's kernel, or in tests a double of it. make and unmake may
+// be called again: what is there already, or gone already, is no error.
+type system interface {
+	boot() (string, error)
+	// lock waits until no other process is at work on the same directory.
+	lock(dir string) (unlock func(), err error)
+	// snapshot reads the host, with sysctls as they are now.
+	snapshot() (Host, error)
+	// check reports what a step of the plan needs and the host lacks.
+	check(steps []Step) error
+	// present says whether a step's object is there now, whoever made it. For
+	// a NoRule: whether the rule is.
+	present(Step) (bool, error)
+	sysctl(key string) (value string, siblings map[string]string, err error)
+	make(Step) error
+	unmake(Step) error
+	// warnings looks for what may stop the tunnel's packets.
+	warnings(iface string) []string
+}
+
+// Routing is what one tunnel has changed. Its methods may be called from any
+// goroutine, in the network namespace of the tunnel.
+type Routing struct {
+	mu      sync.Mutex
+	system  system
+	dir     string
+	journal journal
+}
+
+// Apply carries out what spec asks for. When it fails it has undone all. dir
+// is where journals are: StateDir.
+func Apply(dir string, spec Spec) (*Routing, error) { return apply(kernel{}, dir, spec) }
+
+// Cleanup undoes what a killed process left of the tunnel's routing, if there
+// is something.
+func Cleanup(dir, iface string) error { return cleanup(kernel{}, dir, iface) }
+
+func apply(sys system, dir string, spec Spec) (*Routing, error) {
+	if err := tundevice.CheckName(spec.Interface); err != nil {
+		return nil, err
+	}
+	r := &Routing{system: sys, dir: dir, journal: journal{Interface: spec.Interface}}
+	if spec.Mode == config.RoutingNone || spec.Mode == "" {
+		return r, nil // hands off
+	}
+	boot, err := sys.boot()
+	if err != nil {
+		return nil, err
+	}
+	r.journal.Boot = boot
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("the directory for the routing journal: %w", err)
+	}
+	unlock, err := sys.lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if left, err := readJournal(r.path(), boot); err != nil {
+		return nil, err
+	} else if left != nil {
+		return nil, fmt.Errorf("interface %s: its routing is there already (%s): another process runs the tunnel, or Cleanup was not called", spec.Interface, r.path())
+	}
+	others, err := readJournals(dir, spec.Interface, boot)
+	if err != nil {
+		return nil, err
+	}
+	r.journal.Slot = freeSlot(others)
+	if err := r.reconcile(spec, others); err != nil {
+		return nil, errors.Join(err, r.undo(others))
+	}
+	return r, nil
+}
+
+// Refresh carries out what has changed: in spec, or on the host since the last
+// time. Mode, Role and Interface stay. What fails is tried again next time.
+func (r *Routing) Refresh(spec Spec) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if spec.Mode == config.RoutingNone || spec.Mode == "" {
+		return nil
+	}
+	unlock, err := r.system.lock(r.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	others, err := readJournals(r.dir, r.journal.Interface, r.journal.Boot)
+	if err != nil {
+		return err
+	}
+	return r.reconcile(spec, others)
+}
+
+// Undo takes everything back. It may be called again after an error.
+func (r *Routing) Undo() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.journal.Steps) == 0 {
+		return nil
+	}
+	unlock, err := r.system.lock(r.dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	others, err := readJournals(r.dir, r.journal.Interface, r.journal.Boot)
+	if err != nil {
+		return err
+	}
+	return r.undo(others)
+}
+
+// Steps are the changes in force, in the order in which they were made.
+func (r *Routing) Steps() []Step {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.journal.Steps)
+}
+
+// Warnings says what on the host may stop the tunnel's packets, a sentence
+// each. It changes nothing.
+func (r *Routing) Warnings() []string {
+	if len(r.Steps()) == 0 {
+		return nil
+	}
+	return r.system.warnings(r.journal.Interface)
+}
+
+func (r *Routing) path() string { return journalPath(r.dir, r.journal.Interface) }
+
+// reconcile brings what is in force to what spec asks for now.
+func (r *Routing) reconcile(spec Spec, others []*journal) error {
+	host, err := r.system.snapshot()
+	if err != nil {
+		return fmt.Errorf("reading the host's routing: %w", err)
+	}
+	asBefore(&host, r.journal.Steps, others)
+	plan, err := Plan(spec, host, r.journal.Slot)
+	if err != nil {
+		return err
+	}
+	if err := r.system.check(plan); err != nil {
+		return err
+	}
+	var wanted []Step
+	for _, step := range plan {
+		own, err := r.own(step, others)
+		if err != nil {
+			return err
+		}
+		if own {
+			wanted = append(wanted, r.remember(step, others))
+		}
+	}
+	var obsolete []Step
+	for _, step := range r.journal.Steps {
+		if find(wanted, step.key()) == nil {
+			obsolete = append(obsolete, step)
+		}
+	}
+	// First on disk what will have to be undone, whenever we are killed.
+	r.journal.Steps = append(slices.Clone(obsolete), wanted...)
+	if err := r.journal.write(r.path()); err != nil {
+		return err
+	}
+	errs := []error{r.unmakeAll(obsolete, others)}
+	for _, step := range wanted {
+		if err := r.system.make(step); err != nil && !(step.Sysctl != nil && step.Sysctl.Optional) {
+			errs = append(errs, fmt.Errorf("%s: %w", firstLine(step.String()), err))
+			break // what follows may need it
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	r.journal.Steps = wanted
+	return r.journal.write(r.path())
+}
+
+// own says whether a planned step is ours to make, and so to undo: not when
+// somebody else has made it already.
+func (r *Routing) own(step Step, others []*journal) (bool, error) {
+	key := step.key()
+	if find(r.journal.Steps, key) != nil {
+		return true, nil
+	}
+	for _, j := range others {
+		if find(j.Steps, key) != nil {
+			return true, nil // shared: the last one undoes it
+		}
+	}
+	if step.Sysctl != nil {
+		now, _, err := r.system.sysctl(step.Sysctl.Key)
+		if err != nil && step.Sysctl.Optional {
+			return false, nil
+		}
+		return !step.Sysctl.satisfied(now), err
+	}
+	if step.Ruleset != nil {
+		return true, nil // the name is ours
+	}
+	present, err := r.system.present(step)
+	if step.NoRule != nil {
+		return present, err
+	}
+	return !present, err
+}
+
+// satisfied says whether value needs no change.
+func (s *Sysctl) satisfied(value string) bool {
+	if s.AtLeast && len(value) == len(s.Value) {
+		return value >= s.Value // small numbers, of equal length
+	}
+	return value == s.Value
+}
+
+// remember adds to a step what is needed to undo it: the first owner's memory,
+// or else what is there now.
+func (r *Routing) remember(step Step, others []*journal) Step {
+	if step.Sysctl == nil {
+		return step
+	}
+	s := *step.Sysctl
+	known := find(r.journal.Steps, step.key())
+	for _, j := range others {
+		if known == nil {
+			known = find(j.Steps, step.key())
+		}
+	}
+	if known != nil {
+		s.Old, s.Siblings = known.Sysctl.Old, known.Sysctl.Siblings
+	} else if old, siblings, err := r.system.sysctl(s.Key); err == nil {
+		s.Old, s.Siblings = old, siblings
+	}
+	return Step{Sysctl: &s}
+}
+
+// asBefore puts into host the sysctls as they were before any tunnel.
+func asBefore(host *Host, own []Step, others []*journal) {
+	set := func(steps []Step) {
+		for _, step := range steps {
+			if step.Sysctl == nil {
+				continue
+			}
+			if _, read := host.Sysctl[step.Sysctl.Key]; read {
+				host.Sysctl[step.Sysctl.Key] = step.Sysctl.Old
+			}
+			for key, old := range step.Sysctl.Siblings {
+				if _, read := host.Sysctl[key]; read {
+					host.Sysctl[key] = old
+				}
+			}
+		}
+	}
+	for _, j := range others {
+		set(j.Steps)
+	}
+	set(own)
+}
+
+// undo takes back what the journal says, and keeps in it what it could not.
+func (r *Routing) undo(others []*journal) error {
+	if err := r.unmakeAll(r.journal.Steps, others); err != nil {
+		return err
+	}
+	r.journal.Steps = nil
+	if err := os.Remove(r.path()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the routing journal: %w", err)
+	}
+	return nil
+}
+
+// unmakeAll undoes steps, the last first, but for those that another tunnel
+// needs. It goes on after an error.
+func (r *Routing) unmakeAll(steps []Step, others []*journal) error {
+	var errs []error
+	for _, step := range slices.Backward(steps) {
+		shared := slices.ContainsFunc(others, func(j *journal) bool { return find(j.Steps, step.key()) != nil })
+		if shared {
+			continue
+		}
+		if err := r.system.unmake(step); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", firstLine(step.Inverse()), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func cleanup(sys system, dir, iface string) error {
+	if err := tundevice.CheckName(iface); err != nil {
+		return err
+	}
+	boot, err := sys.boot()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(journalPath(dir, iface)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	unlock, err := sys.lock(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	left, err := readJournal(journalPath(dir, iface), boot)
+	if err != nil {
+		return err
+	}
+	if left == nil {
+		left = &journal{} // of another boot
+	}
+	others, err := readJournals(dir, iface, boot)
+	if err != nil {
+		return err
+	}
+	r := &Routing{system: sys, dir: dir, journal: *left}
+	r.journal.Interface = iface
+	return r.undo(others)
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}

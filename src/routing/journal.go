@@ -1,0 +1,113 @@
+package routing
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// journal is what one tunnel has changed, or was about to change. It is on
+// disk before the first change is made.
+type journal struct {
+	Interface string `json:"interface"`
+	Boot      string `json:"boot"` // another boot's changes are gone by themselves
+	Slot      int    `json:"slot"`
+	Steps     []Step `json:"steps"`
+}
+
+const journalSuffix = ".routing"
+
+func journalPath(dir, iface string) string { return filepath.Join(dir, iface+journalSuffix) }
+
+// readJournal returns nil when there is none, or one of another boot.
+func readJournal(path, boot string) (*journal, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the routing journal: %w", err)
+	}
+	var j journal
+	if err := json.Unmarshal(text, &j); err != nil {
+		return nil, fmt.Errorf("the routing journal %s is damaged: undo what `ip rule` shows as proto %d by hand, then remove it: %w", path, routeProtocol, err)
+	}
+	if j.Boot != boot {
+		return nil, nil
+	}
+	return &j, nil
+}
+
+// readJournals returns those of all tunnels but one.
+func readJournals(dir, except, boot string) ([]*journal, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+journalSuffix))
+	if err != nil {
+		return nil, err
+	}
+	var all []*journal
+	for _, path := range paths {
+		if strings.TrimSuffix(filepath.Base(path), journalSuffix) == except {
+			continue
+		}
+		// One that cannot be read is its own tunnel's trouble.
+		if j, err := readJournal(path, boot); err == nil && j != nil {
+			all = append(all, j)
+		}
+	}
+	return all, nil
+}
+
+// write replaces the journal on disk: it is the old or the new one, never half.
+func (j *journal) write(path string) error {
+	text, err := json.MarshalIndent(j, "", " ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("writing the routing journal: %w", err)
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("writing the routing journal: %w", err)
+	}
+	return nil
+}
+
+// freeSlot returns the lowest slot that no other tunnel has.
+func freeSlot(others []*journal) int {
+	slot := 0
+	for taken := true; taken; {
+		taken = false
+		for _, j := range others {
+			if j.Slot == slot {
+				slot, taken = slot+1, true
+			}
+		}
+	}
+	return slot
+}
+
+// find returns the step with this key, or nil.
+func find(steps []Step, key string) *Step {
+	for i := range steps {
+		if steps[i].key() == key {
+			return &steps[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,25 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+)
+
+// routeProtocol marks what this package makes. FreeBSD has no such mark.
+const routeProtocol = 47
+
+var errFreeBSD = fmt.Errorf("Routing = nat and portal are not yet supported on FreeBSD: use Routing = none, and pf: %w", errors.ErrUnsupported)
+
+type kernel struct{}
+
+func (kernel) boot() (string, error)       { return "", nil }
+func (kernel) lock(string) (func(), error) { return func() {}, nil }
+func (kernel) snapshot() (Host, error)     { return Host{}, errFreeBSD }
+func (kernel) check([]Step) error          { return errFreeBSD }
+func (kernel) present(Step) (bool, error)  { return false, errFreeBSD }
+func (kernel) make(Step) error             { return errFreeBSD }
+func (kernel) unmake(Step) error           { return errFreeBSD }
+func (kernel) warnings(string) []string    { return nil }
+func (kernel) sysctl(string) (string, map[string]string, error) {
+	return "", nil, errFreeBSD
+}

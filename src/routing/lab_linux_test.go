@@ -1,0 +1,366 @@
+package routing
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"netcombiner/src/config"
+	"netcombiner/src/routing/nstest"
+	"netcombiner/src/tundevice"
+)
+
+// lab is a client, a local portal with two WANs, a remote portal with a single
+// interface, and a server, joined by an Internet that routes between them all.
+// Reverse path filters are strict everywhere. The tunnel is a pair of TUNs, and
+// a goroutine that carries packets between them.
+type lab struct {
+	t                                       *testing.T
+	client, local, internet, remote, server *nstest.NS
+	dir                                     map[*nstest.NS]string // of journals
+	crossed                                 atomic.Int64          // packets through the tunnel
+	leaked                                  atomic.Int64          // of those, the portal's own
+}
+
+// Addresses in the lab; the v6 ones are made of the last byte of each network.
+const (
+	publicV4, publicV6 = "203.0.113.2", "2001:db8:3::2"
+	wan1V4, wan1V6     = "192.0.2.2", "2001:db8:1::2"
+	wan2V4, wan2V6     = "198.51.100.2", "2001:db8:2::2"
+	serverV4, serverV6 = "100.64.9.2", "2001:db8:9::2"
+	lanV4, lanV6       = "10.7.0.2", "fd07::2"
+	port               = 4725
+)
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	l := &lab{t: t,
+		client: nstest.New(t, "client"), local: nstest.New(t, "local"), internet: nstest.New(t, "internet"),
+		remote: nstest.New(t, "remote"), server: nstest.New(t, "server"), dir: map[*nstest.NS]string{}}
+	for _, ns := range []*nstest.NS{l.client, l.local, l.internet, l.remote, l.server} {
+		ns.Run("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0")
+		l.dir[ns] = t.TempDir()
+	}
+	l.internet.Run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+	wire := func(ns *nstest.NS, device, far, v4, v6 string) {
+		nstest.Join(ns, device, l.internet, far)
+		gateway4, gateway6 := v4[:strings.LastIndex(v4, ".")]+".1", strings.TrimSuffix(v6, "2")+"1"
+		l.internet.Run("ip addr add "+gateway4+"/24 dev "+far, "ip addr add "+gateway6+"/64 dev "+far+" nodad")
+		ns.Run("ip addr add "+v4+"/24 dev "+device, "ip addr add "+v6+"/64 dev "+device+" nodad")
+		metric := " metric 10"
+		if device == "eth2" {
+			metric = " metric 20"
+		}
+		ns.Run("ip route add default via "+gateway4+" dev "+device+metric, "ip -6 route add default via "+gateway6+" dev "+device+metric)
+	}
+	wire(l.local, "eth1", "wan1", wan1V4, wan1V6)
+	wire(l.local, "eth2", "wan2", wan2V4, wan2V6)
+	wire(l.remote, "eth0", "vps", publicV4, publicV6)
+	wire(l.server, "eth0", "server", serverV4, serverV6)
+	nstest.Join(l.local, "lan0", l.client, "eth0")
+	return l
+}
+
+func (l *lab) spec(ns *nstest.NS, mode config.Routing) Spec {
+	s := Spec{Interface: "nc0", Mode: mode, Role: config.Local, Address: prefixes("172.19.152.3/31", "fd19:152::3/127")}
+	if ns == l.remote {
+		s.Role, s.Address = config.Remote, prefixes("172.19.152.2/31", "fd19:152::2/127")
+		s.Listens = []Endpoint{{"udp", netip.MustParseAddrPort("[::]:4725")}}
+		s.KeepPorts = []uint16{22}
+		return s
+	}
+	s.WANs = []WAN{{Device: "eth1"}, {Source: netip.MustParseAddr(wan2V4)}, {Device: "eth7"}}
+	for _, addr := range []string{publicV4, publicV6} {
+		s.Remotes = append(s.Remotes, Endpoint{"udp", netip.AddrPortFrom(netip.MustParseAddr(addr), port)})
+	}
+	if mode == config.RoutingPortal {
+		s.ClientInterface = "lan0"
+	}
+	return s
+}
+
+func prefixes(texts ...string) (list []netip.Prefix) {
+	for _, text := range texts {
+		list = append(list, netip.MustParsePrefix(text))
+	}
+	return list
+}
+
+// tunnel makes nc0 on both portals and carries packets between them.
+func (l *lab) tunnel() {
+	l.t.Helper()
+	ends := map[*nstest.NS]*tundevice.TUN{}
+	for _, ns := range []*nstest.NS{l.local, l.remote} {
+		ns.Do(func() { ends[ns] = makeTunnel(l.t, l.spec(ns, config.RoutingNone).Address) })
+	}
+	l.carry(ends[l.local], ends[l.remote])
+	l.carry(ends[l.remote], ends[l.local])
+}
+
+func makeTunnel(t testing.TB, addrs []netip.Prefix) *tundevice.TUN {
+	dev, err := tundevice.Create("nc0", 1400)
+	if err == nil {
+		err = tundevice.Configure("nc0", addrs, 1400)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dev
+}
+
+func (l *lab) carry(from, to *tundevice.TUN) {
+	l.t.Cleanup(func() { from.Close() })
+	go func() {
+		bufs, sizes := make([][]byte, from.BatchSize()), make([]int, from.BatchSize())
+		for i := range bufs {
+			bufs[i] = make([]byte, tundevice.Headroom+1400)
+		}
+		for {
+			n, err := from.Read(bufs, sizes, tundevice.Headroom)
+			if err != nil {
+				return
+			}
+			for i := range n {
+				p := bufs[i][:tundevice.Headroom+sizes[i]]
+				if inner := p[tundevice.Headroom:]; udpPort(inner) == port {
+					l.leaked.Add(1)
+				}
+				l.crossed.Add(1)
+				to.Write([][]byte{p}, tundevice.Headroom)
+			}
+		}
+	}()
+}
+
+// udpPort returns the destination port of a UDP packet, or 0.
+func udpPort(p []byte) int {
+	header, proto := 20, p[9]
+	if p[0]>>4 == 6 {
+		header, proto = 40, p[6]
+	}
+	if proto != unix.IPPROTO_UDP || len(p) < header+8 {
+		return 0
+	}
+	return int(p[header+2])<<8 | int(p[header+3])
+}
+
+func (l *lab) apply(ns *nstest.NS, spec Spec) *Routing {
+	l.t.Helper()
+	var r *Routing
+	var err error
+	ns.Do(func() { r, err = Apply(l.dir[ns], spec) })
+	if err != nil {
+		l.t.Fatalf("Apply: %v", err)
+	}
+	return r
+}
+
+func (l *lab) undo(ns *nstest.NS, r *Routing) {
+	l.t.Helper()
+	ns.Do(func() {
+		if err := r.Undo(); err != nil {
+			l.t.Errorf("Undo: %v", err)
+		}
+	})
+}
+
+// serve answers TCP connections and UDP datagrams to address:port in ns with
+// name and the address that they came from.
+func (l *lab) serve(ns *nstest.NS, name, address string, port int) {
+	l.t.Helper()
+	at := net.JoinHostPort(address, fmt.Sprint(port))
+	var tcp net.Listener
+	var udp net.PacketConn
+	ns.Do(func() {
+		var err error
+		if tcp, err = net.Listen("tcp", at); err != nil {
+			l.t.Fatal(err)
+		}
+		if udp, err = net.ListenPacket("udp", at); err != nil {
+			l.t.Fatal(err)
+		}
+	})
+	l.t.Cleanup(func() { tcp.Close(); udp.Close() })
+	host := func(a net.Addr) string { return netip.MustParseAddrPort(a.String()).Addr().Unmap().String() }
+	go func() {
+		for {
+			conn, err := tcp.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(conn, "%s %s\n", name, host(conn.RemoteAddr()))
+			conn.Close()
+		}
+	}()
+	go func() {
+		buf := make([]byte, 2000)
+		for {
+			_, from, err := udp.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(writer{udp, from}, "%s %s\n", name, host(from))
+		}
+	}()
+}
+
+type writer struct {
+	conn net.PacketConn
+	to   net.Addr
+}
+
+func (w writer) Write(p []byte) (int, error) { return w.conn.WriteTo(p, w.to) }
+
+// ask connects from ns to address:port and returns the answer of serve there.
+// bind is "", a device, or a source address.
+func (l *lab) ask(ns *nstest.NS, network, address string, port int, bind string) string {
+	dialer := net.Dialer{Timeout: 3 * time.Second}
+	if source, err := netip.ParseAddr(bind); err == nil {
+		if network == "tcp" {
+			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+		} else {
+			dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+		}
+	} else if bind != "" {
+		dialer.Control = func(_, _ string, raw syscall.RawConn) error {
+			var err error
+			raw.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), bind) })
+			return err
+		}
+	}
+	var conn net.Conn
+	var err error
+	ns.Do(func() { conn, err = dialer.Dial(network, net.JoinHostPort(address, fmt.Sprint(port))) })
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(3 * time.Second))
+	if network == "udp" {
+		fmt.Fprint(conn, "?")
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(line)
+}
+
+// expect asks over TCP and UDP, and fails unless both are answered as wanted.
+func (l *lab) expect(ns *nstest.NS, address string, port int, bind, want string) {
+	l.t.Helper()
+	for _, network := range []string{"tcp", "udp"} {
+		if got := l.ask(ns, network, address, port, bind); got != want {
+			l.t.Errorf("%s to %s port %d (bound to %q): %q, want %q", network, address, port, bind, got, want)
+		}
+	}
+}
+
+// state is everything that this package may change, as text.
+func state(t *testing.T, ns *nstest.NS) map[string][]string {
+	t.Helper()
+	s := map[string][]string{}
+	for _, command := range []string{"ip -d rule", "ip -6 -d rule", "ip -d route show table all", "ip -6 -d route show table all",
+		"ip -d addr", "ip neigh show proxy", "ip -6 neigh show proxy", "nft list ruleset"} {
+		lines := strings.Split(ns.Run(command), "\n")
+		sort.Strings(lines)
+		s[command] = lines
+	}
+	ns.Do(func() {
+		for _, dir := range []string{"ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh", "ipv4/ip_forward"} {
+			filepath.WalkDir("/proc/sys/net/"+dir, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && !d.IsDir() {
+					if value, err := os.ReadFile(path); err == nil {
+						s["sysctl"] = append(s["sysctl"], path+" = "+strings.TrimSpace(string(value)))
+					}
+				}
+				return nil
+			})
+		}
+	})
+	return s
+}
+
+func (l *lab) unchanged(ns *nstest.NS, before map[string][]string) {
+	l.t.Helper()
+	if diff := cmp.Diff(before, state(l.t, ns)); diff != "" {
+		l.t.Errorf("not as it was:\n%s", diff)
+	}
+	if left, _ := os.ReadDir(l.dir[ns]); len(left) > 0 {
+		l.t.Errorf("left in the directory of journals: %v", left)
+	}
+}
+
+// killed makes a process create the tunnel in ns and apply the spec, kills it,
+// and returns once it is gone.
+func (l *lab) killed(ns *nstest.NS, mode config.Routing) {
+	l.t.Helper()
+	var cmd *exec.Cmd
+	var out *bufio.Reader
+	ns.Do(func() {
+		cmd = exec.Command(os.Args[0], "-test.run=^TestMain$")
+		cmd.Env = append(os.Environ(), "ROUTING_CHILD="+string(mode), "ROUTING_DIR="+l.dir[ns])
+		if ns == l.remote {
+			cmd.Env = append(cmd.Env, "ROUTING_REMOTE=1")
+		}
+		stdout, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		out = bufio.NewReader(stdout)
+	})
+	line, _ := out.ReadString('\n')
+	cmd.Process.Kill()
+	cmd.Wait()
+	if line != "ready\n" {
+		l.t.Fatalf("the child said %q", line)
+	}
+}
+
+// child is the process that killed kills.
+func child() {
+	l := &lab{local: new(nstest.NS), remote: new(nstest.NS)}
+	ns := l.local
+	if os.Getenv("ROUTING_REMOTE") != "" {
+		ns = l.remote
+	}
+	spec := l.spec(ns, config.Routing(os.Getenv("ROUTING_CHILD")))
+	dev, err := tundevice.Create("nc0", 1400)
+	err = errors.Join(err, tundevice.Configure("nc0", spec.Address, 1400))
+	if err == nil {
+		_, err = Apply(os.Getenv("ROUTING_DIR"), spec)
+	}
+	if err != nil {
+		fmt.Println(strings.ReplaceAll(err.Error(), "\n", "; "))
+		os.Exit(1)
+	}
+	fmt.Println("ready")
+	time.Sleep(time.Minute)
+	dev.Close()
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv("ROUTING_CHILD") != "" {
+		child()
+		return
+	}
+	os.Exit(m.Run())
+}
