@@ -19,17 +19,15 @@ const (
 	clearBelow  = "\x1b[J"
 )
 
-// Watch writes draw's text to out now and at every interval, until ctx ends.
-// On a terminal the text stays in its place, and q or Ctrl-C at in end
-// it too; elsewhere texts follow each other, with an empty line between.
+// Watch shows draw's text at out, now and at every interval, until ctx ends.
+// On a terminal the text stays in its place, and q or Ctrl-C at in end it too;
+// elsewhere texts follow each other, with an empty line between.
 func Watch(ctx context.Context, in, out *os.File, every time.Duration, draw func() string) error {
 	if !term.IsTerminal(int(out.Fd())) {
-		return repeat(ctx, every, func(first bool) error {
-			text := draw()
-			if !first && !strings.HasPrefix(text, "{") { // JSON stays one object a line
-				text = "\n" + text
-			}
-			_, err := io.WriteString(out, text)
+		gap := ""
+		return Repeat(ctx, every, func() error {
+			_, err := io.WriteString(out, gap+draw())
+			gap = "\n"
 			return err
 		})
 	}
@@ -48,7 +46,7 @@ func Watch(ctx context.Context, in, out *os.File, every time.Duration, draw func
 		return err
 	}
 	defer func() { _, _ = io.WriteString(out, leaveScreen) }()
-	return repeat(ctx, every, func(bool) error {
+	return Repeat(ctx, every, func() error {
 		_, height, err := term.GetSize(int(out.Fd()))
 		if err != nil {
 			height = 24
@@ -58,11 +56,12 @@ func Watch(ctx context.Context, in, out *os.File, every time.Duration, draw func
 	})
 }
 
-func repeat(ctx context.Context, every time.Duration, show func(first bool) error) error {
+// Repeat calls do now and at every interval, until ctx ends or do fails.
+func Repeat(ctx context.Context, every time.Duration, do func() error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for first := true; ; first = false {
-		if err := show(first); err != nil {
+	for {
+		if err := do(); err != nil {
 			return err
 		}
 		select {

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+const runHelp = `Usage: netcombiner [-f] [--config FILE] IFACE
+
+Runs a tunnel: reads /etc/netcombiner/IFACE.conf, makes the interface, hands it
+to a background process, and returns once all is ready.
+
+  -f             stay in the foreground, and log to stderr
+  --config FILE  read another file
+
+Example: netcombiner nc0 && ip address show nc0
+`
+
+const downHelp = `Returns once the interface, routes and rules are gone.
+
+Example: netcombiner down nc0
+`
+
+const showHelp = `  --json   for programs: one object; an array of them without IFACE
+  --watch  show it again every second, until q or Ctrl-C
+
+Example: netcombiner show nc0 --watch
+`
+
+const checkHelp = `Tells every error at once, with line, key and what is allowed. FILE ends in
+.conf or holds a slash; without an argument every file of /etc/netcombiner is
+checked.
+
+Example: netcombiner check nc0
+`
+
+const genkeyHelp = `The key is a secret that both portals share: the same line in both files.
+
+Example: (umask 077; netcombiner genkey > /etc/netcombiner/nc0.key)
+`
+
+const versionHelp = `Example: netcombiner version
+`
+
+const helpHelp = `Example: netcombiner help show
+`
+
+func (a *app) help(args []string) error {
+	if len(args) > 1 {
+		return usageError(fmt.Sprintf("help: too much: %q", args[1]))
+	}
+	if len(args) == 1 {
+		c, ok := find(args[0])
+		if !ok {
+			return usageError(fmt.Sprintf("help: no command %q", args[0]))
+		}
+		fmt.Fprintf(a.out, "Usage: %s\n\n%s.\n%s", usageLine(c), strings.ToUpper(c.summary[:1])+c.summary[1:], c.help)
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString(runHelp + "\nOther commands:\n")
+	for _, c := range commands {
+		fmt.Fprintf(&b, "  %-39s %s\n", usageLine(c)[len("netcombiner "):], c.summary)
+	}
+	b.WriteString(`
+Exit status: 0 done, 1 it failed (one line on stderr says why), 2 wrong usage
+or configuration. NETCOMBINER_RUN_DIR moves /var/run/netcombiner, where each
+tunnel has its control socket.
+`)
+	fmt.Fprint(a.out, b.String())
+	return nil
+}
+
+func usageLine(c command) string {
+	return strings.TrimSpace("netcombiner " + c.name + " " + c.args)
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"netcombiner/src/config"
+	"netcombiner/src/control"
+	"netcombiner/src/daemon"
+)
+
+// run starts a tunnel, or is the background process of one.
+func (a *app) run(args []string) error {
+	fs := flag.NewFlagSet("netcombiner", flag.ContinueOnError)
+	foreground := fs.Bool("f", false, "")
+	file := fs.String("config", "", "")
+	showVersion := fs.Bool("version", false, "")
+	rest, err := parse(fs, args, 0, 1)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return a.help(nil)
+	case err != nil:
+		return err
+	case *showVersion:
+		return a.version(nil)
+	case len(rest) == 0:
+		return usageError("no interface given")
+	}
+	iface := rest[0]
+	if _, taken := find(iface); taken {
+		return usageError(iface + ": a command comes first, its options after it")
+	}
+	if err := checkInterface(iface); err != nil {
+		return err
+	}
+	path := *file
+	if path == "" {
+		path = a.configPath(iface)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return err
+	}
+
+	if daemon.IsChild() {
+		err := daemon.Child(func(r io.Reader) (daemon.Options, error) {
+			text, err := io.ReadAll(r)
+			if err != nil {
+				return daemon.Options{}, err
+			}
+			return a.options(iface, path, text)
+		})
+		if err != nil {
+			return reported(exitFailed) // to the parent, or in the log
+		}
+		return nil
+	}
+
+	text, err := config.ReadFile(path)
+	if err != nil {
+		return configError{err}
+	}
+	o, err := a.options(iface, path, text)
+	if err != nil {
+		return err
+	}
+	for _, w := range config.Warnings(path, o.Config) {
+		fmt.Fprintln(a.err, "warning:", w)
+	}
+	if *foreground {
+		return about(iface, daemon.Foreground(o))
+	}
+	return about(iface, daemon.Detach(o))
+}
+
+func (a *app) configPath(iface string) string { return filepath.Join(a.configDir, iface+".conf") }
+
+func (a *app) options(iface, path string, text []byte) (daemon.Options, error) {
+	c, err := config.Parse(path, bytes.NewReader(text))
+	if err != nil {
+		return daemon.Options{}, err
+	}
+	return daemon.Options{
+		Interface: iface, Config: c, ConfigFile: path, ConfigText: text,
+		Version: versionText(), System: a.system,
+	}, nil
+}
+
+func (a *app) down(args []string) error {
+	iface, err := parseInterface(flag.NewFlagSet("down", flag.ContinueOnError), args)
+	if err != nil {
+		return err
+	}
+	c, err := control.Dial(iface)
+	if err != nil {
+		return about(iface, err)
+	}
+	defer c.Close()
+	return about(iface, c.Down())
+}
+
+func (a *app) genkey(args []string) error {
+	if _, err := parse(flag.NewFlagSet("genkey", flag.ContinueOnError), args, 0, 0); err != nil {
+		return err
+	}
+	if info, err := a.out.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
+		fmt.Fprintln(a.err, "warning: everyone can read this file; umask 077 before it keeps the key secret")
+	}
+	_, err := fmt.Fprintln(a.out, config.GenerateKey().Base64())
+	return err
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"netcombiner/src/control"
+)
+
+// show prints the status of one tunnel, or of all that run.
+func (a *app) show(args []string) error {
+	fs := flag.NewFlagSet("show", flag.ContinueOnError)
+	asJSON := fs.Bool("json", false, "")
+	watch := fs.Bool("watch", false, "")
+	rest, err := parse(fs, args, 0, 1)
+	if err != nil {
+		return err
+	}
+	v := viewer{before: make(map[string]*control.Status)}
+	if len(rest) == 1 {
+		v.iface = rest[0]
+		if err := checkInterface(v.iface); err != nil {
+			return err
+		}
+	}
+	draw := v.text
+	switch {
+	case *asJSON && *watch:
+		draw = v.jsonLine
+	case *asJSON:
+		draw = v.json
+	}
+	text, err := draw()
+	if err != nil || !*watch {
+		fmt.Fprint(a.out, text)
+		return err
+	}
+	v.live = true
+
+	ctx, release := untilInterrupted()
+	defer release()
+	const every = time.Second
+	if *asJSON { // one object a line, for programs
+		return control.Repeat(ctx, every, func() error {
+			text, err := draw()
+			if errors.Is(err, control.ErrNotRunning) {
+				return nil
+			}
+			if err == nil {
+				_, err = fmt.Fprint(a.out, text)
+			}
+			return err
+		})
+	}
+	return control.Watch(ctx, a.in, a.out, every, func() string {
+		text, err := draw()
+		if err != nil { // it may come back
+			return text + err.Error() + "\n"
+		}
+		return text
+	})
+}
+
+// viewer asks daemons for what is to be shown.
+type viewer struct {
+	iface  string                     // "": all that run
+	live   bool                       // say how fast it goes, since the view before
+	before map[string]*control.Status // by interface
+}
+
+// text is the status for a person.
+func (v *viewer) text() (string, error) {
+	var all []string
+	_, err := v.ask(func(iface string, raw json.RawMessage) error {
+		now := new(control.Status)
+		if err := json.Unmarshal(raw, now); err != nil {
+			return err
+		}
+		before := v.before[iface]
+		v.before[iface] = now
+		if v.live && before == nil {
+			before = now
+		}
+		if !v.live {
+			before = nil
+		}
+		all = append(all, control.Text(now, before))
+		return nil
+	})
+	return strings.Join(all, "\n"), err
+}
+
+// json is the status for a program: an object for one interface, an array of
+// them for all.
+func (v *viewer) json() (string, error) {
+	raw, err := v.raw()
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, raw, "", "  "); err != nil {
+		return "", err
+	}
+	return b.String() + "\n", nil
+}
+
+func (v *viewer) jsonLine() (string, error) {
+	raw, err := v.raw()
+	return string(raw) + "\n", err
+}
+
+func (v *viewer) raw() (json.RawMessage, error) {
+	all, err := v.ask(func(string, json.RawMessage) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	if v.iface != "" {
+		return all[0], nil
+	}
+	return json.Marshal(all)
+}
+
+// ask calls each with the answer of every daemon that is meant.
+func (v *viewer) ask(each func(iface string, raw json.RawMessage) error) ([]json.RawMessage, error) {
+	names := []string{v.iface}
+	if v.iface == "" {
+		var err error
+		if names, err = control.Interfaces(); err != nil {
+			return nil, err
+		}
+	}
+	answers := []json.RawMessage{}
+	for _, iface := range names {
+		raw, err := ask(iface)
+		if errors.Is(err, control.ErrNotRunning) && v.iface == "" {
+			continue // killed, and its socket is left
+		}
+		if err == nil {
+			err = each(iface, raw)
+		}
+		if err != nil {
+			return nil, about(iface, err)
+		}
+		answers = append(answers, raw)
+	}
+	return answers, nil
+}
+
+func ask(iface string) (json.RawMessage, error) {
+	c, err := control.Dial(iface)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.StatusJSON()
+}

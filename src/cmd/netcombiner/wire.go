@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+
+	"netcombiner/src/config"
+	"netcombiner/src/daemon"
+	"netcombiner/src/linkwatch"
+	"netcombiner/src/portal"
+	"netcombiner/src/transport"
+	"netcombiner/src/transport/udp"
+	"netcombiner/src/tundevice"
+)
+
+// system wires the daemon to the real host.
+func system() daemon.System {
+	return daemon.System{
+		CleanUp: func(string) error { return nil },
+		CreateTUN: func(iface string, mtu int) (daemon.TUN, error) {
+			return tundevice.Create(iface, mtu)
+		},
+		AdoptTUN: func(f *os.File, iface string, mtu int) (daemon.TUN, error) {
+			return tundevice.FromFile(f, iface, mtu)
+		},
+		Configure: func(iface string, c *config.Config) error {
+			return tundevice.Configure(iface, c.Interface.Address, 0)
+		},
+		NewPortal: newPortal,
+		Route: func(string, *config.Config, *slog.Logger) (func() error, error) {
+			return func() error { return nil }, nil
+		},
+	}
+}
+
+func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
+	links, err := watchLinks(o.Interface)
+	if err != nil {
+		// A path also fails and recovers where no event says so.
+		o.Log.Warn("no link events: recovery will be slower", "why", err)
+	}
+	return portal.New(portal.Options{
+		Config: o.Config, Version: o.Version, Device: o.Device, Log: o.Log, Links: links,
+		Transports: []transport.Transport{udp.Transport{}},
+		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		},
+		Addresses: linkwatch.Addrs,
+	})
+}
+
+// watchLinks tells of changes on every interface but the tunnel's own. It
+// watches as long as the process lives.
+func watchLinks(tunnel string) (<-chan portal.LinkEvent, error) {
+	events, err := linkwatch.Watch(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	links := make(chan portal.LinkEvent)
+	go func() {
+		defer close(links)
+		for e := range events {
+			if e.Device != tunnel {
+				links <- portal.LinkEvent{Device: e.Device}
+			}
+		}
+	}()
+	return links, nil
+}
