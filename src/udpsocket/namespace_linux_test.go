@@ -96,6 +96,8 @@ func twoWANs(t *testing.T) (router, server *namespace) {
 	server.run(t, `
 		ip addr add 203.0.113.1/32 dev lo
 		ip addr add 2001:db8:ff::1/128 dev lo nodad`)
+	// Each awaitAnswer wants an ICMP error at once.
+	server.run(t, "sysctl -q -w net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0")
 	for i := range 2 {
 		for _, to := range []string{"10.0.%d.1:9", "[2001:db8:%d::1]:9"} {
 			router.awaitAnswer(t, fmt.Sprintf(to, i))

@@ -62,7 +62,7 @@ type Socket struct {
 // sent and nothing waited for. It fails where bind's device does not exist or
 // has no way to remote yet; the error names both.
 func Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPort, o Options) (*Socket, error) {
-	conn, err := Connect(ctx, "udp", bind, remote, setDatagramOptions)
+	conn, err := connectBy(ctx, "udp", bind, remote, setDatagramOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -86,13 +86,12 @@ func Listen(ctx context.Context, local netip.AddrPort, o Options) (*Socket, erro
 			return setDatagramOptions(fd, local.Addr().Is6())
 		})
 	}}
-	conn, err := config.ListenPacket(ctx, ListenNetwork("udp", local), local.String())
-	if errors.Is(err, unix.EAFNOSUPPORT) && local.Addr() == netip.IPv6Unspecified() {
-		// A host whose IPv6 is switched off: "all addresses" are IPv4 ones.
+	conn, err := config.ListenPacket(ctx, listenNetwork("udp", local), local.String())
+	if isWithoutIPv6(err, local) {
 		return Listen(ctx, netip.AddrPortFrom(netip.IPv4Unspecified(), local.Port()), o)
 	}
 	if err != nil {
-		return nil, ListenError("UDP", local, err)
+		return nil, listenError("UDP", local, err)
 	}
 	return newSocket(conn.(*net.UDPConn), netip.AddrPort{}, wildcard, o)
 }
@@ -129,10 +128,10 @@ func (s *Socket) Close() error {
 	return nil
 }
 
-// Connect opens a connection of network ("udp" or "tcp") to remote by the way
+// connectBy opens a connection of network ("udp" or "tcp") to remote by the way
 // out that bind names, after set put its options on the new socket. Errors name
 // remote and the way out.
-func Connect(ctx context.Context, network string, bind transport.Bind, remote netip.AddrPort, set func(fd int, ipv6 bool) error) (net.Conn, error) {
+func connectBy(ctx context.Context, network string, bind transport.Bind, remote netip.AddrPort, set func(fd int, ipv6 bool) error) (net.Conn, error) {
 	conn, err := connect(ctx, network, bind, unmap(remote), set)
 	if err != nil {
 		return nil, fmt.Errorf("%s to %v%s: %w", network, remote, describe(bind), cause(err))
@@ -227,17 +226,23 @@ func noAddress(device string, remote netip.AddrPort) error {
 	return fmt.Errorf("interface %q has no usable %s address (yet)", device, family)
 }
 
-// ListenNetwork returns the word for package net that listens at local and
+// listenNetwork returns the word for package net that listens at local and
 // nothing more: it would take 0.0.0.0 to mean [::].
-func ListenNetwork(network string, local netip.AddrPort) string {
+func listenNetwork(network string, local netip.AddrPort) string {
 	if local.Addr().Is4() {
 		return network + "4"
 	}
 	return network
 }
 
-// ListenError says in plain words why nobody can listen at local.
-func ListenError(network string, local netip.AddrPort, err error) error {
+// isWithoutIPv6 says that listening at [::] failed on a host whose IPv6 is
+// switched off: there "all addresses" are IPv4 ones.
+func isWithoutIPv6(err error, local netip.AddrPort) bool {
+	return errors.Is(err, unix.EAFNOSUPPORT) && local.Addr() == netip.IPv6Unspecified()
+}
+
+// listenError says in plain words why nobody can listen at local.
+func listenError(network string, local netip.AddrPort, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
 		return fmt.Errorf("%s port %d at %v is in use by another program: %w", network, local.Port(), local.Addr(), unix.EADDRINUSE)

@@ -68,3 +68,20 @@ func writePacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, from netip.Addr) 
 const canBindToDevice = false
 
 func bindToDevice(int, string) error { return nil }
+
+const streamFlags = 0
+
+// streamBuffer bounds, in bytes, what a connection holds that was not
+// acknowledged: FreeBSD has no bound for the unsent part alone. It carries
+// 20 Mbit/s over 100 ms and 200 Mbit/s over 10 ms.
+const streamBuffer = 256 << 10
+
+// setStreamOptions prepares a TCP socket; package net has set TCP_NODELAY.
+func setStreamOptions(fd int, o StreamOptions) error {
+	if o.Unsent > 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, streamBuffer); err != nil {
+			return fmt.Errorf("cannot bound the send buffer: %w", err)
+		}
+	}
+	return setCongestion(fd, o.Congestion)
+}

@@ -92,3 +92,23 @@ func bindToDevice(fd int, device string) error {
 	}
 	return nil
 }
+
+// streamFlags end a record with every write: the next one starts a new buffer
+// in the kernel instead of filling up the last to 64 KiB, which it does without
+// asking whether the unsent bytes are too many already.
+const streamFlags = unix.MSG_EOR
+
+// setStreamOptions prepares a TCP socket; package net has set TCP_NODELAY.
+func setStreamOptions(fd int, o StreamOptions) error {
+	if o.Unsent > 0 {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.Unsent); err != nil {
+			return fmt.Errorf("cannot bound the unsent bytes: %w", err)
+		}
+	}
+	if o.DeadAfter > 0 {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.DeadAfter.Milliseconds())); err != nil {
+			return fmt.Errorf("cannot set the connection's timeout: %w", err)
+		}
+	}
+	return setCongestion(fd, o.Congestion)
+}

@@ -1,0 +1,86 @@
+// Package tcp carries messages over TCP connections, each with its length
+// before it, in 32 bits, big-endian.
+//
+// A stranger here is a connection that was accepted and of which no message
+// has passed its MAC yet. Strangers cost little and do not stay long: see
+// Listener.
+package tcp
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"netcombiner/src/transport"
+	"netcombiner/src/udpsocket"
+)
+
+const (
+	// unsent bounds what the kernel takes of us before it sends it, in bytes;
+	// a write of at most chunk comes on top. What waits there was given to this
+	// path for good, while another may have had room: it should last for the
+	// time that our goroutine needs to bring more, and not longer.
+	unsent = 16 << 10
+	// chunk bounds one write, in bytes, where it is of several messages.
+	chunk = 16 << 10
+
+	// deadAfter is when the kernel gives up a connection whose other end is
+	// silent. The portal finds out sooner; this is for what it has closed.
+	deadAfter = 16 * time.Second
+
+	// maxStrangers and strangerTime bound how many strangers there are and how
+	// long they stay.
+	maxStrangers = 64
+	strangerTime = 5 * time.Second
+)
+
+// Transport is the tcp transport. The zero value is ready.
+type Transport struct {
+	// Congestion is the name of the system's congestion control to use, such
+	// as "cubic" or "bbr". Empty leaves its default.
+	Congestion string
+}
+
+var _ transport.Transport = Transport{}
+
+// Name returns "tcp".
+func (Transport) Name() string { return "tcp" }
+
+// Datagram returns false.
+func (Transport) Datagram() bool { return false }
+
+// Overhead returns the bytes of an IP and a TCP header and the length: 44 or
+// 64. TCP's options and the merging of segments are not counted.
+func (Transport) Overhead(addr netip.Addr) int {
+	if addr.Unmap().Is4() {
+		return 20 + 20 + prefixSize
+	}
+	return 40 + 20 + prefixSize
+}
+
+// Dial connects to remote; see transport.Transport. It waits until ctx ends,
+// and is the system's to end after about two minutes.
+func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPort) (transport.Flow, error) {
+	conn, err := udpsocket.DialStream(ctx, bind, remote, t.options())
+	if err != nil {
+		return nil, err
+	}
+	f, err := newFlow(conn, nil)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Listen returns a *Listener.
+func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.Listener, error) {
+	l, err := udpsocket.ListenStream(ctx, local)
+	if err != nil {
+		return nil, err
+	}
+	return newListener(l, t.options()), nil
+}
+
+func (t Transport) options() udpsocket.StreamOptions {
+	return udpsocket.StreamOptions{Unsent: unsent, DeadAfter: deadAfter, Congestion: t.Congestion}
+}
