@@ -42,6 +42,7 @@ var Parts = []Part{
 	{"failover", "A UDP call while a link dies silently", evaluateFailover},
 	{"regain", "A link lost for 15 s and regained", evaluateRegain},
 	{"restart", "A portal killed and started again", evaluateRestart},
+	{"replay", "Recorded and altered packets sent to a live tunnel", evaluateReplay},
 }
 
 // evaluation is a run of some parts.

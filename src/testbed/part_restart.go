@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"netcombiner/src/control"
-	"netcombiner/src/testbed/emulator"
 	"netcombiner/src/testbed/lab"
 	"netcombiner/src/testbed/measure"
 )
@@ -64,7 +62,7 @@ func (e *evaluation) restart(ctx context.Context, role, transport string) error 
 		if transport != "udp" { // the kernel refuses a TCP segment of a connection that is gone
 			continue
 		}
-		p, err := replay(ctx, l, t, r.recorded)
+		p, err := attack(ctx, l, t, r.recorded, again)
 		if err == nil {
 			err = record(l)
 		}
@@ -89,19 +87,12 @@ func (e *evaluation) restart(ctx context.Context, role, transport string) error 
 	return nil
 }
 
-// record begins to record what enters link a, each way.
-func record(l *lab.Lab) error {
-	const frames = 1000
-	a := l.Link("a")
-	return errors.Join(a.Record(emulator.Up, frames), a.Record(emulator.Down, frames))
-}
-
 // restarted tells of one run.
 type restarted struct {
 	down, up measure.CallResult
 	silence  time.Duration // of the TCP flow
 	broken   error         // what ended the TCP flow
-	recorded [2][][]byte   // frames on link a before the kill, each way
+	recorded recording     // of link a, before the kill
 }
 
 func (r restarted) verdict() string {
@@ -138,10 +129,8 @@ func restart(ctx context.Context, l *lab.Lab, t *lab.Tunnel, killed *lab.Portal)
 	if err := pause(ctx, killAt-stream.Now()); err != nil {
 		return r, err
 	}
-	for way := range r.recorded {
-		if r.recorded[way], err = l.Link("a").Recorded(emulator.Way(way)); err != nil {
-			return r, err
-		}
+	if r.recorded, err = recorded(l); err != nil {
+		return r, err
 	}
 	at := stream.Now()
 	killed.Kill()
@@ -156,94 +145,3 @@ func restart(ctx context.Context, l *lab.Lab, t *lab.Tunnel, killed *lab.Portal)
 	r.silence, _ = stream.Silence(at, stream.Now())
 	return r, nil
 }
-
-// replayed tells what became of packets sent again.
-type replayed struct{ sent, rejected, forwarded, answered int }
-
-// replay sends recorded frames again, out of the far end of the link they were
-// recorded on, to an otherwise idle tunnel.
-func replay(ctx context.Context, l *lab.Lab, t *lab.Tunnel, recorded [2][][]byte) (total replayed, err error) {
-	a := l.Link("a")
-	for way, frames := range recorded {
-		victim := t.Remote
-		if emulator.Way(way) == emulator.Down {
-			victim = t.Local
-		}
-		frames = payloads(frames)
-		if len(frames) == 0 {
-			return total, fmt.Errorf("nothing of the tunnel was recorded going %v", emulator.Way(way))
-		}
-		// What an idle tunnel says by itself in that time is no answer.
-		idle, err := watchIdle(ctx, l, victim, way, nil)
-		if err != nil {
-			return total, err
-		}
-		busy, err := watchIdle(ctx, l, victim, way, func() error {
-			for _, f := range frames {
-				if err := a.Inject(emulator.Way(way), f); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return total, err
-		}
-		total.sent += len(frames)
-		total.rejected += min(len(frames), busy.rejected-idle.rejected)
-		total.forwarded += max(0, busy.forwarded-idle.forwarded)
-		// Keepalives come at their own times: a few more are no answer, a hundred packets' answers are.
-		if extra := busy.answered - idle.answered; extra > max(10, idle.answered/2) {
-			total.answered += extra
-		}
-	}
-	return total, nil
-}
-
-// watchIdle counts for a second and a half what a portal rejects and
-// forwards, and what it sends over link a, during which do is done.
-func watchIdle(ctx context.Context, l *lab.Lab, victim *lab.Portal, way int, do func() error) (r replayed, err error) {
-	count := func() (r replayed, err error) {
-		s, err := victim.Status()
-		if err != nil {
-			return r, err
-		}
-		sent, err := l.Link("a").Stats(emulator.Way(1 - way))
-		return replayed{rejected: rejected(s), forwarded: int(s.Tunnel.Rx.Packets), answered: int(sent.Arrived)}, err
-	}
-	before, err := count()
-	if err != nil {
-		return r, err
-	}
-	if do != nil {
-		if err := do(); err != nil {
-			return r, err
-		}
-	}
-	if err := pause(ctx, 1500*time.Millisecond); err != nil {
-		return r, err
-	}
-	after, err := count()
-	return replayed{
-		rejected:  after.rejected - before.rejected,
-		forwarded: after.forwarded - before.forwarded,
-		answered:  after.answered - before.answered,
-	}, err
-}
-
-func rejected(s *control.Status) int {
-	return int(s.Rejected.Mac + s.Rejected.Replay + s.Rejected.Malformed + s.Rejected.Source)
-}
-
-// payloads are the frames that carry a message of the tunnel over IPv4 and UDP.
-func payloads(frames [][]byte) (messages [][]byte) {
-	for _, f := range frames {
-		const udp = 14 + 20
-		if len(f) > udp+8 && f[12] == 8 && f[13] == 0 && f[23] == 17 && (isPort(f[udp:]) || isPort(f[udp+2:])) {
-			messages = append(messages, f)
-		}
-	}
-	return messages
-}
-
-func isPort(b []byte) bool { return int(b[0])<<8|int(b[1]) == lab.Port }

@@ -20,6 +20,7 @@ import (
 const usage = `usage:
   testbed demo     [options]   show what netcombiner does, in under three minutes
   testbed evaluate [options]   measure, and compare with what it must show
+  testbed lab      [options]   the demo's lab with a tunnel, to look around in
   testbed list                 the evaluations' names
 Options of each: testbed demo -h, testbed evaluate -h.
 `
@@ -52,7 +53,7 @@ func run(args []string) error {
 	flags := flag.NewFlagSet("testbed "+args[0], flag.ContinueOnError)
 	var do func(context.Context) error
 	switch args[0] {
-	case "demo":
+	case "demo", "lab":
 		var c testbed.DemoConfig
 		flags.DurationVar(&c.For, "for", 0, "how `long` each throughput measurement lasts (default 8s)")
 		flags.StringVar(&c.Transport, "transport", "", "`name` of the paths' transport: udp or tcp (default udp)")
@@ -60,6 +61,9 @@ func run(args []string) error {
 		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")
 		flags.StringVar(&c.Dir, "dir", "", "`folder` of summary.json and the logs (default build/demo)")
 		do = func(ctx context.Context) error { return testbed.Demo(ctx, c, os.Stdout) }
+		if args[0] == "lab" {
+			do = func(ctx context.Context) error { return testbed.Hold(ctx, c, os.Stdout) }
+		}
 	case "evaluate":
 		var c testbed.EvaluateConfig
 		flags.StringVar(&c.Only, "only", "", "`parts`, separated by commas (default: all)")

@@ -127,6 +127,9 @@ func New(c Config) (lab *Lab, err error) {
 	return
 }
 
+// Machines are all of the lab's.
+func (lab *Lab) Machines() []*netns.Namespace { return lab.machines }
+
 // Close ends every process in the lab, and the lab.
 func (lab *Lab) Close() {
 	for _, m := range lab.machines {

@@ -115,9 +115,13 @@ func enter() error {
 	return up("lo")
 }
 
-// Path is the file by which others reach the network namespace.
-func (n *Namespace) Path() string {
-	return fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), n.tid)
+// Path is the file by which others reach the network namespace, Mounts the
+// one for the mount namespace.
+func (n *Namespace) Path() string   { return n.file("net") }
+func (n *Namespace) Mounts() string { return n.file("mnt") }
+
+func (n *Namespace) file(kind string) string {
+	return fmt.Sprintf("/proc/%d/task/%d/ns/%s", os.Getpid(), n.tid, kind)
 }
 
 // Do runs f inside the namespace and returns what it returns. Sockets opened
