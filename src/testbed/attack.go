@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -111,6 +112,10 @@ type outcome struct{ sent, rejected, forwarded, answered int }
 // they were recorded on, to a tunnel otherwise idle.
 func attack(ctx context.Context, l *lab.Lab, t *lab.Tunnel, r recording, how alter) (total outcome, err error) {
 	rng := rand.New(rand.NewPCG(1, 2))
+	local, err := localPort(t)
+	if err != nil {
+		return total, err
+	}
 	for way, frames := range r {
 		victim := t.Remote
 		if emulator.Way(way) == emulator.Down {
@@ -123,7 +128,11 @@ func attack(ctx context.Context, l *lab.Lab, t *lab.Tunnel, r recording, how alt
 		}
 		busy, err := watch(ctx, l, victim, emulator.Way(way), func() error {
 			for i, f := range frames {
-				if err := l.Link("a").Inject(emulator.Way(way), correct(how(slices.Clone(f), rng))); err != nil {
+				f = how(slices.Clone(f), rng)
+				if emulator.Way(way) == emulator.Down {
+					binary.BigEndian.PutUint16(f[udpAt+2:], local)
+				}
+				if err := l.Link("a").Inject(emulator.Way(way), correct(f)); err != nil {
 					return err
 				}
 				if i%50 == 49 { // not faster than a socket's buffer holds
@@ -146,6 +155,23 @@ func attack(ctx context.Context, l *lab.Lab, t *lab.Tunnel, r recording, how alt
 		}
 	}
 	return total, nil
+}
+
+// localPort is where the local portal's socket for link a is now. A restarted
+// portal has another than the one in the recorded frames, and what comes there
+// would never reach it.
+func localPort(t *lab.Tunnel) (uint16, error) {
+	s, err := t.Local.Status()
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range s.Paths {
+		if p.Name == "a" {
+			addr, err := netip.ParseAddrPort(p.Local)
+			return addr.Port(), err
+		}
+	}
+	return 0, errors.New("the local portal has no path a")
 }
 
 // watch does something, and counts for a second and a half what a portal

@@ -189,7 +189,10 @@ func (v *view) line(l *lab.Link, rate [2]float64, path *control.Path) string {
 	down, up := rate[emulator.Down], rate[emulator.Up]
 	if !v.terminal {
 		line := fmt.Sprintf("%s down %.1f up %.1f Mbit/s", name, down/1e6, up/1e6)
-		return strings.TrimSuffix(line+" "+state, " ")
+		if state != "" {
+			line += " (" + state + ")"
+		}
+		return line
 	}
 	return fmt.Sprintf("  %-5s down %5.1f %s  up %5.1f %s Mbit/s  %s", name,
 		down/1e6, gauge(down/float64(l.Config.Down.Rate), 20), up/1e6, gauge(up/float64(l.Config.Up.Rate), 10), state)

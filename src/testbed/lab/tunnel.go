@@ -275,7 +275,7 @@ func (p *Portal) text(key string) string {
 // client is behind the remote portal.
 func (p *Portal) route() error {
 	deadline := time.Now().Add(5 * time.Second)
-	for !p.Machine.Has(Interface) {
+	for !p.Machine.Up(Interface) {
 		if err := p.Alive(); err != nil {
 			return err
 		}

@@ -119,10 +119,13 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// Has says whether the namespace has an interface of that name.
-func (n *Namespace) Has(device string) bool {
+// Up says whether the namespace has an interface of that name, and it is up.
+func (n *Namespace) Up(device string) bool {
 	return n.Do(func() error {
-		_, err := netlink.LinkByName(device)
+		l, err := netlink.LinkByName(device)
+		if err == nil && l.Attrs().Flags&net.FlagUp == 0 {
+			err = net.ErrClosed
+		}
 		return err
 	}) == nil
 }
