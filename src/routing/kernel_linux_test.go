@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -261,5 +262,128 @@ func TestCleanupAfterKill(t *testing.T) {
 				l.unchanged(ns, before)
 			}
 		})
+	}
+}
+
+// The kernel gives back each kind of rule as it was given, and takes none for
+// another.
+func TestRulesRoundTrip(t *testing.T) {
+	ns := nstest.New(t, "host")
+	ns.Run("ip link add dsl type veth peer name far")
+	ns.Do(func() {
+		var rules []Rule
+		for _, c := range []struct {
+			spec Spec
+			host Host
+		}{{localSpec(config.RoutingNAT), router()}, {localSpec(config.RoutingPortal), router()}, {remoteSpec(config.RoutingPortal), vps()}} {
+			steps, err := Plan(c.spec, c.host, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range steps {
+				if s.Rule != nil {
+					rules = append(rules, *s.Rule)
+				}
+			}
+		}
+		for _, r := range rules {
+			s := Step{Rule: &r}
+			is := func(want bool) {
+				t.Helper()
+				if got, err := (kernel{}).present(s); got != want || err != nil {
+					t.Errorf("%s: present %v, %v, want %v", s, got, err, want)
+				}
+			}
+			is(false)
+			for range 2 { // again is no error
+				if err := (kernel{}).make(s); err != nil {
+					t.Fatalf("%s: %v", s, err)
+				}
+			}
+			is(true)
+			for range 2 {
+				if err := (kernel{}).unmake(s); err != nil {
+					t.Fatalf("%s: %v", s, err)
+				}
+			}
+			is(false)
+		}
+	})
+}
+
+// A user's rule that looks like ours is not deleted with ours.
+func TestRuleOfTheUsersStays(t *testing.T) {
+	ns := nstest.New(t, "host")
+	ns.Run("ip rule add pref 20 lookup local", "ip rule add pref 1 to 203.0.113.2 ipproto tcp dport 20-22 lookup local")
+	ns.Do(func() {
+		r := Rule{Priority: 20, Table: tableLocal}
+		if present, err := rulePresent(r); !present || err != nil {
+			t.Errorf("present %v, %v", present, err)
+		}
+		if err := (kernel{}).unmake(Step{Rule: &r}); err != nil {
+			t.Error(err)
+		}
+		if present, err := rulePresent(Rule{Priority: 1, To: whole(addr("203.0.113.2")), Proto: protoTCP, Port: 20, Table: tableLocal}); present || err != nil {
+			t.Errorf("a range of ports is taken for one: %v, %v", present, err)
+		}
+	})
+	if rules := ns.Run("ip rule"); !strings.Contains(rules, "20:") {
+		t.Errorf("the user's rule is gone:\n%s", rules)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	ns := nstest.New(t, "host")
+	ns.Do(func() {
+		if got := (kernel{}).warnings("nc0"); len(got) != 0 {
+			t.Errorf("warnings without a firewall: %q", got)
+		}
+	})
+	ns.Run("nft add table inet fw", "nft add chain inet fw pass { type filter hook forward priority 0 ; policy accept ; }",
+		"nft add chain inet fw block { type filter hook forward priority 1 ; policy drop ; }")
+	ns.Do(func() {
+		if got := (kernel{}).warnings("nc0"); len(got) != 1 || !strings.Contains(got[0], "inet fw block") || !strings.Contains(got[0], "nc0") {
+			t.Errorf("warnings: %q", got)
+		}
+	})
+}
+
+// Two WANs in one subnet (the paper's 3.3.3): each packet leaves by the device
+// that has its source, and only that device answers for its address.
+func TestWANsOfOneSubnet(t *testing.T) {
+	local, net := nstest.New(t, "local"), nstest.New(t, "network")
+	net.Run("ip link add br0 type bridge", "ip link set br0 up", "ip addr add 10.10.0.1/24 dev br0")
+	for i, device := range []string{"eth0", "eth1"} {
+		nstest.Join(local, device, net, fmt.Sprint("port", i))
+		net.Run(fmt.Sprintf("ip link set port%d master br0", i))
+		local.Run(fmt.Sprintf("ip addr add 10.10.0.%d/24 dev %s", i+2, device))
+	}
+	local.Run("ip route add default via 10.10.0.1")
+	spec := Spec{Interface: "nc0", Role: config.Local, Mode: config.RoutingNAT, Address: prefixes("172.19.152.3/31"),
+		WANs:    []WAN{{Device: "eth0"}, {Source: addr("10.10.0.3")}},
+		Remotes: []Endpoint{{"udp", netip.MustParseAddrPort("203.0.113.2:4725")}}}
+	mac := func(device string) string {
+		_, after, _ := strings.Cut(local.Run("ip -o link show "+device), "link/ether ")
+		return strings.Fields(after)[0]
+	}
+	local.Do(func() {
+		dev := makeTunnel(t, spec.Address)
+		defer dev.Close()
+		if _, err := Apply(t.TempDir(), spec); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for i, device := range []string{"eth0", "eth1"} {
+		for _, to := range []string{"10.10.0.1", "203.0.113.2"} {
+			if route := local.Run(fmt.Sprintf("ip route get %s from 10.10.0.%d", to, i+2)); !strings.Contains(route, "dev "+device) {
+				t.Errorf("%s from 10.10.0.%d: %s", to, i+2, route)
+			}
+		}
+		for range 5 {
+			net.Run("ip neigh flush dev br0", fmt.Sprintf("ping -c1 -W3 10.10.0.%d", i+2))
+			if neighbour := net.Run(fmt.Sprintf("ip neigh show 10.10.0.%d", i+2)); !strings.Contains(neighbour, mac(device)) {
+				t.Fatalf("10.10.0.%d is at %s, want %s's %s", i+2, neighbour, device, mac(device))
+			}
+		}
 	}
 }

@@ -73,7 +73,28 @@ func newLab(t *testing.T) *lab {
 	wire(l.remote, "eth0", "vps", publicV4, publicV6)
 	wire(l.server, "eth0", "server", serverV4, serverV6)
 	nstest.Join(l.local, "lan0", l.client, "eth0")
+	for _, device := range []string{"eth1", "eth2", "lan0"} {
+		l.settle(l.local, device)
+	}
+	l.settle(l.remote, "eth0")
 	return l
+}
+
+// settle waits until the kernel has given a device what it gives by itself
+// once it has seen the carrier.
+func (l *lab) settle(ns *nstest.NS, device string) {
+	l.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		addrs := ns.Run("ip -6 addr show scope link dev " + device)
+		routes := ns.Run("ip -6 route show table all dev " + device)
+		if strings.Contains(addrs, "fe80") && !strings.Contains(addrs, "tentative") && strings.Count(routes, "fe80") >= 2 && strings.Contains(routes, "ff00::/8") {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("%s has no link-local address: %s", device, addrs)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 func (l *lab) spec(ns *nstest.NS, mode config.Routing) Spec {
@@ -107,6 +128,7 @@ func (l *lab) tunnel() {
 	ends := map[*nstest.NS]*tundevice.TUN{}
 	for _, ns := range []*nstest.NS{l.local, l.remote} {
 		ns.Do(func() { ends[ns] = makeTunnel(l.t, l.spec(ns, config.RoutingNone).Address) })
+		l.settle(ns, "nc0")
 	}
 	l.carry(ends[l.local], ends[l.remote])
 	l.carry(ends[l.remote], ends[l.local])

@@ -139,7 +139,7 @@ func (p *planner) wans() (wans []*Link, err error) {
 func (p *planner) ownPackets(wans []*Link, v6 bool) error {
 	for i, wan := range wans {
 		table := p.table + tableWAN + uint32(i)
-		p.copyRoutes(wan.Name, table, v6)
+		p.copyRoutes(wan, table, v6)
 		p.rule(Rule{V6: v6, Priority: prioBound, Out: wan.Name, Table: table})
 		for _, own := range wan.Addrs {
 			if own.Addr().Is6() != v6 {
@@ -183,16 +183,32 @@ func (p *planner) sourceAny(wans []*Link, v6 bool) {
 	}
 }
 
-// copyRoutes copies the main table's routes by a device: first those without
-// a gateway, since the gateways of the others must be reachable.
-func (p *planner) copyRoutes(device string, table uint32, v6 bool) {
+// copyRoutes copies the main table's routes by a WAN's device: first those
+// without a gateway, since the gateways of the others must be reachable.
+func (p *planner) copyRoutes(wan *Link, table uint32, v6 bool) {
+	hasDefault := false
 	for _, gateways := range []bool{false, true} {
 		for _, r := range p.host.Routes {
 			local := r.To.Addr().IsLinkLocalUnicast() || r.To.Addr().IsMulticast()
-			if r.Device == device && r.To.Addr().Is6() == v6 && r.Via.IsValid() == gateways && !local {
+			if r.Device == wan.Name && r.To.Addr().Is6() == v6 && r.Via.IsValid() == gateways && !local {
 				r.Table = table
 				p.route(r)
+				hasDefault = hasDefault || r.To.Bits() == 0
 			}
+		}
+	}
+	if hasDefault {
+		return
+	}
+	// Of two WANs in one subnet, often only one has a default route. Its
+	// gateway serves the other one, too.
+	for _, r := range p.host.Routes {
+		if r.To != anywhere(v6) || !r.Via.IsValid() {
+			continue
+		}
+		if slices.ContainsFunc(wan.Addrs, func(own netip.Prefix) bool { return own.Masked().Contains(r.Via) }) {
+			p.route(Route{Table: table, To: r.To, Via: r.Via, Device: wan.Name})
+			return
 		}
 	}
 }

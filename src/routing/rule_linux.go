@@ -11,6 +11,9 @@ import (
 // Rules are written here, attribute by attribute: the library leaves
 // suppress_prefixlength out where the table's number is above 255.
 
+// fraPortMask is FRA_DPORT_MASK, which Linux 6.15 and later add to a port.
+const fraPortMask = 29
+
 // changeRule adds a rule, or deletes one that is exactly like it.
 func changeRule(r Rule, add bool) error {
 	kind, flags := unix.RTM_DELRULE, unix.NLM_F_ACK
@@ -153,6 +156,10 @@ func parseRule(message []byte, family uint8) (r Rule, ok bool) {
 			}
 		case nl.FRA_SUPPRESS_IFGROUP:
 			if number() != 1<<32-1 {
+				return r, false
+			}
+		case fraPortMask:
+			if binary.NativeEndian.Uint16(v) != 1<<16-1 {
 				return r, false
 			}
 		case nl.FRA_PROTOCOL, nl.FRA_PAD:
