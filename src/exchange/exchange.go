@@ -115,6 +115,14 @@ func (x *Exchange) Rescue(packets []*packet.Packet) {
 	}
 }
 
+// DropRescues forgets the packets that were to be sent again.
+func (x *Exchange) DropRescues() {
+	for x.rescues.Len() > 0 {
+		x.rescues.Pop().Release()
+		x.Dropped++
+	}
+}
+
 // Pump gives packets to consumers until none has room or nothing waits.
 func (x *Exchange) Pump(now mono.Time, consumers []Consumer) {
 	for x.rescues.Len() > 0 {
@@ -205,8 +213,6 @@ func (x *Exchange) Close() {
 	for x.queue.Len() > 0 {
 		x.pop().Release()
 	}
-	for x.rescues.Len() > 0 {
-		x.rescues.Pop().Release()
-	}
+	x.DropRescues()
 	x.Resequencer.Close()
 }

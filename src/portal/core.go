@@ -14,6 +14,7 @@ import (
 	"netcombiner/src/packet"
 	"netcombiner/src/path"
 	"netcombiner/src/session"
+	"netcombiner/src/transport"
 	"netcombiner/src/wire"
 )
 
@@ -23,6 +24,8 @@ const (
 	activeTime = time.Second
 	// lostAfter is the fixed part of core.lostAfter.
 	lostAfter = 300 * time.Millisecond
+	// lostAfterUnknown is core.lostAfter before any RTT was measured.
+	lostAfterUnknown = time.Second
 	// housekeeping is how often the slow figures (queue limit, spread) are
 	// brought up to date while the tunnel carries data.
 	housekeeping = 100 * time.Millisecond
@@ -46,6 +49,7 @@ type core struct {
 	floorMTU   int // 1280 where the tunnel has IPv6 addresses
 	mtu        int // the tunnel's, in bytes of inner packet
 	lastData   mono.Time
+	attached   bool      // some path has a flow
 	works      bool      // some path is up and not suspect
 	lastUsable mono.Time // when that, and a session, was last so
 	nextChore  mono.Time
@@ -56,6 +60,7 @@ type core struct {
 
 	deliver []*packet.Packet // for the TUN, in order
 	answers []answer         // to strangers
+	retired []transport.Flow // streams that a path has left, to be closed
 	notes   []note
 	rescued []*packet.Packet
 }
@@ -309,6 +314,9 @@ func (k *core) frames(now mono.Time, p *path.Path, r *received) {
 				k.rejected.Malformed++
 				return
 			}
+			if old := p.Endpoint().Flow; old != nil && old != r.from.Flow && !p.Datagram {
+				k.retired = append(k.retired, old) // the path's sender may hang in it
+			}
 			events, err := p.Joined(now, joinSettings(join, r.datagram), r.from, r.overhead)
 			if err == nil {
 				k.act(now, p, events)
@@ -378,6 +386,9 @@ func (k *core) keys(now mono.Time, events session.Events) {
 				k.dropPath(now, p)
 			}
 		}
+		// The peer before this one may have forwarded what it did not live to
+		// acknowledge, and this one cannot know.
+		k.exchange.DropRescues()
 	}
 	if events&session.EventSend != 0 {
 		k.setTrailers(now)
@@ -449,11 +460,10 @@ func (k *core) settle(now mono.Time) {
 // shake starts handshakes: the local portal's part.
 func (k *core) shake(now mono.Time) {
 	var sent uint64
-	k.works = false
-	attached := false
+	k.works, k.attached = false, false
 	for _, p := range k.order {
 		s, _ := p.State()
-		attached = attached || s != path.Down
+		k.attached = k.attached || s != path.Down
 		k.works = k.works || s == path.Up && !p.Suspect()
 		sent = max(sent, p.TxPackets)
 	}
@@ -461,7 +471,7 @@ func (k *core) shake(now mono.Time) {
 	case keyed && k.works:
 		k.lastUsable = now
 		k.rekey(now, sent)
-	case attached && (!keyed || now.Sub(k.lastUsable) >= k.lostAfter()):
+	case k.attached && (!keyed || now.Sub(k.lastUsable) >= k.lostAfter()):
 		if hello := k.session.Hello(now); hello != nil {
 			k.broadcast(hello)
 		}
@@ -488,7 +498,10 @@ func (k *core) lostAfter() time.Duration {
 	for _, p := range k.order {
 		slowest = max(slowest, p.RTT())
 	}
-	return lostAfter + 2*slowest
+	if slowest == 0 {
+		return lostAfterUnknown
+	}
+	return lostAfter + 4*slowest
 }
 
 // chores refreshes what changes slowly.
@@ -531,7 +544,7 @@ func (k *core) deadline(now mono.Time) mono.Time {
 			d = min(d, p.PaceDeadline(now))
 		}
 	}
-	if k.local && !k.works {
+	if k.local && k.attached && !k.works {
 		d = min(d, max(k.session.HelloAt(), k.lastUsable.Add(k.lostAfter())))
 	}
 	if active || k.exchange.Waiting() {

@@ -245,8 +245,8 @@ func (p *Portal) do(f func(now mono.Time)) {
 	p.core.deliver = p.core.deliver[:0]
 	answers := p.core.answers
 	p.core.answers = nil
-	notes := p.core.notes
-	p.core.notes = nil
+	notes, retired := p.core.notes, p.core.retired
+	p.core.notes, p.core.retired = nil, nil
 	if t := p.core.session.Table(); t != p.keys.Load() {
 		p.keys.Store(t)
 	}
@@ -255,6 +255,9 @@ func (p *Portal) do(f func(now mono.Time)) {
 	p.mu.Unlock()
 
 	p.egress.flush()
+	for _, f := range retired {
+		f.Close()
+	}
 	for _, a := range answers {
 		a.to.Flow.Send([]transport.Message{{Buf: a.message, Remote: a.to.Remote, Local: a.to.Local}})
 	}

@@ -2,6 +2,8 @@ package portal
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"netcombiner/src/config"
 	"netcombiner/src/simnet"
 	"netcombiner/src/transport"
+	"netcombiner/src/tundevice"
 )
 
 var (
@@ -80,7 +83,7 @@ func newTunnel(t testing.TB, seed uint64, specs []linkSpec) *tunnel {
 			link.NAT = netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)})
 		}
 		tn.links = append(tn.links, n.AddLink(tn.local.host, tn.remote.host, link))
-		p := config.Path{Name: name, Transport: "udp", Device: name, Remote: config.HostPort{Host: "vps", Port: 4725},
+		p := config.Path{Name: name, Transport: "udp", Device: name, Remote: config.HostPort{Host: vps.String(), Port: 4725},
 			Congestion: "newreno", Direction: config.Both}
 		if s.transport != "" {
 			p.Transport = s.transport
@@ -109,14 +112,81 @@ func (tn *tunnel) close() {
 
 // start runs a portal on the end's host.
 func (e *end) start() {
-	t := e.tunnel.t
-	tun, err := e.host.OpenTun("nc0", 1420)
+	e.tunnel.t.Helper()
+	p, stop, err := startPortal(e.host, &e.config)
 	if err != nil {
-		t.Fatal(err)
+		e.tunnel.t.Fatal(err)
 	}
-	changes, unwatch := e.host.Watch()
-	links := make(chan LinkEvent)
+	e.portal = p
+	e.stop = func() {
+		e.stop = nil
+		if err := stop(); err != nil {
+			e.tunnel.t.Errorf("%s: %v", e.host.Name(), err)
+		}
+	}
+}
+
+// startPortal runs a portal on a simulated host. stop ends it, waits, and says
+// what it left behind.
+func startPortal(h *simnet.Host, c *config.Config) (p *Portal, stop func() error, err error) {
+	tun, err := h.OpenTun("nc0", 1420)
+	if err != nil {
+		return nil, nil, err
+	}
+	level := slog.LevelError
+	if testing.Verbose() {
+		level = slog.LevelInfo
+	}
 	ctx, cancel := context.WithCancel(context.Background())
+	links, unwatch := watchLinks(ctx, h)
+	p, err = New(Options{
+		Config: c, Device: tun, Links: links, Packets: 8192,
+		Log:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("end", h.Name()),
+		Transports: []transport.Transport{h.UDP(), h.TCP()},
+		Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
+			a, err := netip.ParseAddr(host)
+			return []netip.Addr{a}, err
+		},
+		Addresses: func(device string) (addrs []netip.Addr, err error) {
+			for _, l := range h.Links() {
+				if l.Name() == device && l.Carrier() {
+					addrs = append(addrs, l.Addr())
+				}
+			}
+			return addrs, nil
+		},
+	})
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	ended := make(chan error, 1)
+	ready := make(chan struct{})
+	go func() { ended <- p.Run(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		cancel()
+		return nil, nil, err
+	}
+	return p, func() error {
+		cancel()
+		err := <-ended
+		unwatch()
+		if n := p.pool.Outstanding(); n != 0 {
+			return fmt.Errorf("%d packets never came home", n)
+		}
+		if errors.Is(err, os.ErrClosed) || errors.Is(err, tundevice.ErrGone) {
+			return nil // the host crashed first
+		}
+		return err
+	}, nil
+}
+
+// watchLinks turns a host's changes into a portal's link events.
+func watchLinks(ctx context.Context, h *simnet.Host) (<-chan LinkEvent, func()) {
+	changes, unwatch := h.Watch()
+	links := make(chan LinkEvent)
 	go func() {
 		for {
 			select {
@@ -131,44 +201,7 @@ func (e *end) start() {
 			}
 		}
 	}()
-	level := slog.LevelError
-	if testing.Verbose() {
-		level = slog.LevelInfo
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("end", e.host.Name())
-	p, err := New(Options{
-		Config: &e.config, Device: tun, Links: links, Log: log, Packets: 8192,
-		Transports: []transport.Transport{e.host.UDP(), e.host.TCP()},
-		Resolve:    func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{vps}, nil },
-		Addresses: func(device string) (addrs []netip.Addr, err error) {
-			for _, l := range e.host.Links() {
-				if l.Name() == device && l.Carrier() {
-					addrs = append(addrs, l.Addr())
-				}
-			}
-			return addrs, nil
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := p.Run(ctx, nil); err != nil {
-			t.Logf("%s: %v", e.host.Name(), err)
-		}
-	}()
-	e.portal = p
-	e.stop = func() {
-		cancel()
-		<-done
-		unwatch()
-		e.stop = nil
-		if n := p.pool.Outstanding(); n != 0 {
-			t.Errorf("%s: %d packets never came home", e.host.Name(), n)
-		}
-	}
+	return links, unwatch
 }
 
 // crash ends the portal as kill -9 would, and cleans up after it unseen.

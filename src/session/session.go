@@ -336,11 +336,10 @@ func (s *Session) install(now mono.Time, e *Epoch) Events {
 	events := EventKeys | EventSend
 	t := Table{}
 	if e.peer == s.peer {
-		t = *s.table
-		for n := range t {
-			if s.replaced[n] == 0 {
-				s.replaced[n] = now
-			}
+		// Of the older keys the last ones stay for a while. Were more to
+		// stay, handshakes in a row would run out of epoch numbers.
+		if old := s.sending; old != nil && old.peer == e.peer {
+			t[old.Number], s.replaced[old.Number] = old, now
 		}
 	} else {
 		// Another process: what was sealed for the one before is worthless,
