@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type bridge struct {
 	seq   uint64
 	seen  map[uint64]bool
 	paths map[netip.AddrPort]*bridgePath // by the peer's address, or ours
+	order []*bridgePath                  // an iteration over paths would be different each time
 }
 
 type bridgePath struct {
@@ -128,6 +130,7 @@ func (b *bridge) addPath(key netip.AddrPort, flow transport.Flow, to netip.AddrP
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.paths[key] = p
+	b.order = append(b.order, p)
 	b.wait.Go(func() {
 		for m := range p.out {
 			flow.Send([]transport.Message{{Buf: m, Remote: to}})
@@ -142,6 +145,7 @@ func (b *bridge) dropPath(key netip.AddrPort, p *bridgePath) {
 	if b.paths[key] == p {
 		delete(b.paths, key)
 	}
+	b.order = slices.DeleteFunc(b.order, func(q *bridgePath) bool { return p == q })
 	close(p.out)
 	p.out = nil
 }
@@ -195,7 +199,7 @@ func (b *bridge) readTun() {
 		for i := range n {
 			b.seq++
 			m := b.frame(b.seq, bufs[i][:sizes[i]])
-			for _, p := range b.paths {
+			for _, p := range b.order {
 				b.queue(p, m)
 			}
 		}

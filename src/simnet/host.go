@@ -40,7 +40,6 @@ func (n *Network) AddHost(name string, addrs ...netip.Addr) *Host {
 		tcp:      make(map[connKey]*tcpConn),
 		listen:   make(map[uint16][]*tcpListener),
 		watchers: make(map[chan struct{}]bool),
-		nextPort: 40000,
 	}
 	n.hosts = append(n.hosts, h)
 	return h
@@ -206,7 +205,7 @@ func (h *Host) source(bind transport.Bind, remote netip.Addr) (*Link, netip.Addr
 	return nil, netip.Addr{}, fmt.Errorf("simnet: host %s has no way out by %+v to %v", h.name, bind, remote)
 }
 
-// localPort checks that a socket may listen at local and chooses the port
+// listenAddr checks that a socket may listen at local and chooses the port
 // where that is 0.
 func (h *Host) listenAddr(local netip.AddrPort, taken func(port uint16) bool) (netip.AddrPort, error) {
 	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
@@ -214,7 +213,7 @@ func (h *Host) listenAddr(local netip.AddrPort, taken func(port uint16) bool) (n
 		return local, fmt.Errorf("simnet: listen %v: %w", local, errAddrGone)
 	}
 	if local.Port() == 0 {
-		return netip.AddrPortFrom(local.Addr(), h.ephemeral()), nil
+		return netip.AddrPortFrom(local.Addr(), h.ephemeral(nil)), nil
 	}
 	if taken(local.Port()) {
 		return local, fmt.Errorf("simnet: listen %v: address already in use", local)
@@ -222,10 +221,14 @@ func (h *Host) listenAddr(local netip.AddrPort, taken func(port uint16) bool) (n
 	return local, nil
 }
 
-func (h *Host) ephemeral() uint16 {
-	h.nextPort++
-	if h.nextPort < 40000 {
-		h.nextPort = 40000
+// ephemeral returns a port for a connection by link, which may be nil. Each
+// link counts for itself, so that the port does not depend on which of two
+// paths happened to dial first.
+func (h *Host) ephemeral(link *Link) uint16 {
+	next := &h.nextPort
+	if link != nil {
+		next = &link.nextPort
 	}
-	return h.nextPort
+	*next = max(*next+1, 40000)
+	return *next
 }

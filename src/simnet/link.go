@@ -7,12 +7,13 @@ import (
 
 // Link joins a WAN interface of one host (end A) to another host (end B).
 type Link struct {
-	net  *Network
-	name string
-	a, b *Host
-	addr netip.Addr // of end A
-	nat  *nat       // or nil
-	down bool       // the interface has no carrier
+	net      *Network
+	name     string
+	a, b     *Host
+	addr     netip.Addr // of end A
+	nat      *nat       // or nil
+	down     bool       // the interface has no carrier
+	nextPort uint16     // of A's sockets on it
 
 	Up   *Pipe // from A to B
 	Down *Pipe // from B to A

@@ -92,6 +92,8 @@ type arrival struct {
 	from netip.AddrPort
 }
 
+func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
 func (a arrival) String() string { return fmt.Sprintf("%v %q from %v", a.at, a.data, a.from) }
 
 // collect receives from f in the background until it is closed.

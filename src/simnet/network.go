@@ -110,6 +110,7 @@ type Datagram struct {
 	Pipe     *Pipe
 	From, To netip.AddrPort // as seen by the host at the Link's far end: after the NAT
 	TCP      bool           // a segment of the tcp transport
+	Number   uint64         // in its Pipe, from 1: what LossList means
 	Data     []byte         // the message; valid only during the call
 }
 

@@ -169,7 +169,7 @@ func (p *Pipe) enter(now time.Duration, pkt *packet) {
 	p.count.InBytes += uint64(pkt.size)
 	p.count.InFlight++
 	if p.net.tap != nil {
-		p.net.tap(Datagram{now, p, pkt.from, pkt.to, pkt.proto == protoTCP, pkt.data})
+		p.net.tap(Datagram{now, p, pkt.from, pkt.to, pkt.proto == protoTCP, p.count.In, pkt.data})
 	}
 	p.drain(now)
 	switch {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"netcombiner/src/transport"
 )
 
 // bytes972 makes a 1,000-byte packet on IPv4 UDP.
@@ -201,4 +203,33 @@ func TestJitter(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPacketsAllocateNothing: thousands of seeds are to be run.
+func TestPacketsAllocateNothing(t *testing.T) {
+	inLab(t, both(Conditions{Rate: 50e6, Delay: 20 * time.Millisecond, Jitter: time.Millisecond, Loss: .01}), func(l *lab) {
+		a, b := l.pair()
+		go func() {
+			ms := make([]transport.Message, 16)
+			for i := range ms {
+				ms[i].Buf = make([]byte, 2000)
+			}
+			for {
+				if _, err := b.Receive(ms); err != nil {
+					return
+				}
+			}
+		}()
+		ms := make([]transport.Message, 10)
+		for i := range ms {
+			ms[i].Buf = make([]byte, 1400)
+		}
+		allocs := testing.AllocsPerRun(500, func() {
+			a.Send(ms)
+			time.Sleep(3 * time.Millisecond)
+		})
+		if allocs > 1 && !raceEnabled {
+			t.Errorf("%.1f allocations for 10 packets", allocs)
+		}
+	})
 }

@@ -60,22 +60,7 @@ func (r *Result) Err() error {
 // Run runs the scenario with the portals that start makes, and returns when it
 // is over and they have ended. It must run in a synctest bubble.
 func (s *Scenario) Run(start Start) *Result {
-	r := newRunner(s, start)
-	defer r.net.Close()
-	r.startPortal(r.local)
-	r.startPortal(r.remote)
-	r.traffic()
-	for _, step := range r.timetable() {
-		time.Sleep(step.at - r.net.Now())
-		if r.broken {
-			break
-		}
-		step.do()
-	}
-	time.Sleep(s.Duration() - r.net.Now())
-	r.stopPortal(r.local, false)
-	r.stopPortal(r.remote, false)
-	return r.result()
+	return newRunner(s, start).run()
 }
 
 // runner is a scenario while it runs.
@@ -91,9 +76,8 @@ type runner struct {
 	callDown      *Flow
 	bulks         []*Bulk
 	rng           *rand.Rand
-	tape          []Datagram // a sample of all that was sent
-	taped         int
-	changes       int // of addresses
+	tapes         map[*Pipe][]Datagram // a sample of all that was sent
+	changes       int                  // of addresses
 	errs          []error
 	broken        bool // a portal does not stop: the rest makes no sense
 }
@@ -106,6 +90,7 @@ func newRunner(s *Scenario, start Start) *runner {
 		local:  n.AddHost("local"),
 		stops:  make(map[*Host]func()),
 		rng:    n.Rand("faults"),
+		tapes:  make(map[*Pipe][]Datagram),
 	}
 	for _, l := range s.Links {
 		r.links = append(r.links, n.AddLink(r.local, r.remote, l.LinkConfig))
@@ -117,6 +102,24 @@ func newRunner(s *Scenario, start Start) *runner {
 		}
 	}
 	return r
+}
+
+func (r *runner) run() *Result {
+	defer r.net.Close()
+	r.startPortal(r.local)
+	r.startPortal(r.remote)
+	r.traffic()
+	for _, step := range r.timetable() {
+		time.Sleep(step.at - r.net.Now())
+		if r.broken {
+			break
+		}
+		step.do()
+	}
+	time.Sleep(r.Duration() - r.net.Now())
+	r.stopPortal(r.local, false)
+	r.stopPortal(r.remote, false)
+	return r.result()
 }
 
 func (r *runner) startPortal(h *Host) {
@@ -278,18 +281,19 @@ func (r *runner) fault(f Fault) (begin, end func()) {
 	panic("simnet: unknown fault")
 }
 
-// record keeps a sample of the datagrams that are sent: each 8th of the last
-// few thousand.
+// record keeps a sample of the datagrams that are sent: of each pipe every 8th
+// of the last thousand.
 func (r *runner) record(d Datagram) {
-	if r.taped++; d.TCP || r.taped%8 != 0 {
+	if d.TCP || d.Number%8 != 0 {
 		return
 	}
-	if len(r.tape) < 512 {
+	tape := r.tapes[d.Pipe]
+	if len(tape) < 128 {
 		d.Data = slices.Clone(d.Data)
-		r.tape = append(r.tape, d)
+		r.tapes[d.Pipe] = append(tape, d)
 		return
 	}
-	slot := &r.tape[r.taped/8%len(r.tape)]
+	slot := &tape[d.Number/8%uint64(len(tape))]
 	d.Data = append(slot.Data[:0], d.Data...)
 	*slot = d
 }
@@ -311,11 +315,16 @@ func (r *runner) attack(f Fault, send func()) {
 // stranger. It runs in the network's goroutine, as record does under its lock.
 func (r *runner) replay() {
 	r.net.mu.Lock()
-	if len(r.tape) == 0 {
+	pipe := r.links[r.rng.IntN(len(r.links))].Up
+	if r.rng.IntN(2) == 0 {
+		pipe = pipe.link.Down
+	}
+	tape := r.tapes[pipe]
+	if len(tape) == 0 {
 		r.net.mu.Unlock()
 		return
 	}
-	d := r.tape[r.rng.IntN(len(r.tape))]
+	d := tape[r.rng.IntN(len(tape))]
 	data := slices.Clone(d.Data)
 	r.net.mu.Unlock()
 	other := r.links[r.rng.IntN(len(r.links))].Public()

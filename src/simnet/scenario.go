@@ -164,6 +164,14 @@ func randomLink(rng *rand.Rand, i int) LinkPlan {
 	if rng.IntN(2) == 0 {
 		c.Loss = logBetween(rng, .0005, .05)
 	}
+	if l.Transport == "tcp" {
+		// With a backlog, TCP itself needs longer than AliveWithin to come back from
+		// losses on a long and bad link, or one that reorders.
+		c.Delay = min(c.Delay, 50*time.Millisecond)
+		c.Jitter = min(c.Jitter, c.Delay/5)
+		c.Loss = min(c.Loss, .005)
+		c.KeepOrder = true
+	}
 	c.MTU = 1500
 	l.Up, l.Down = c, c
 	for _, p := range []*Conditions{&l.Up, &l.Down} {

@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -27,13 +28,16 @@ func TestScenarios(t *testing.T) {
 		seeds = 5
 	}
 	for seed := range seeds {
-		r := runBridges(t, seed, nil)
-		if err := r.Err(); err != nil {
-			t.Errorf("seed %d: %v", seed, err)
-		}
-		if r.Inner < 1000 || r.Packets < 1000 {
-			t.Errorf("seed %d: only %d inner packets in %d", seed, r.Inner, r.Packets)
-		}
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			t.Parallel()
+			r := runBridges(t, seed, nil)
+			if err := r.Err(); err != nil {
+				t.Error(err)
+			}
+			if r.Inner < 1000 || r.Packets < 1000 {
+				t.Errorf("only %d inner packets in %d", r.Inner, r.Packets)
+			}
+		})
 	}
 }
 

@@ -52,7 +52,7 @@ func (t tcp) Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPor
 		h.net.mu.Unlock()
 		return nil, err
 	}
-	c := h.newConn(link, netip.AddrPortFrom(addr, h.ephemeral()), remote, synSent)
+	c := h.newConn(link, netip.AddrPortFrom(addr, h.ephemeral(link)), remote, synSent)
 	c.sendControl(kindSYN)
 	c.arm()
 	h.net.mu.Unlock()

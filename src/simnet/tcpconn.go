@@ -83,7 +83,7 @@ type tcpConn struct {
 	handshakes int // SYNs sent
 	firstSYN   time.Duration
 	nextSYN    time.Duration
-	src        uint32
+	src        uint32 // orders its timers among simultaneous events, see event
 	timers     uint64
 	armed      time.Duration // when the earliest timer event comes; never: none
 	onTimer    func()
@@ -96,7 +96,7 @@ func (h *Host) newConn(link *Link, local, remote netip.AddrPort, state connState
 		snd:    newSender(tcpMinRTO), window: receiveBuffer,
 		writable: sync.NewCond(&h.net.mu), readable: sync.NewCond(&h.net.mu),
 		early: make(map[uint64]*packet),
-		src:   h.net.source(), armed: never,
+		src:   1<<31 | uint32(local.Port())<<16 ^ uint32(remote.Port()), armed: never,
 	}
 	c.onTimer = c.timer
 	h.tcp[connKey{local, remote}] = c

@@ -34,10 +34,13 @@ func (f *Flow) Bursts(count int, every time.Duration, size int, until time.Durat
 	})
 }
 
-// repeat calls step now and then again each time after what it returned.
+// repeat calls step now and then again each time after what it returned. It
+// begins a random part of a millisecond late: flows that keep step with each
+// other, or with a portal's timers, would meet at moments where chance decides
+// who comes first.
 func (f *Flow) repeat(until time.Duration, step func() time.Duration) {
 	n := f.checker.net
-	at := n.Now()
+	at := n.Now() + time.Duration(n.Rand(fmt.Sprint("start of flow ", f.id)).Int64N(int64(time.Millisecond)))
 	var next func()
 	next = func() {
 		if at >= until {

@@ -32,7 +32,7 @@ func (t udp) Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPor
 	if err != nil {
 		return nil, err
 	}
-	return h.openUDP(link, netip.AddrPortFrom(addr, h.ephemeral()), remote), nil
+	return h.openUDP(link, netip.AddrPortFrom(addr, h.ephemeral(link)), remote), nil
 }
 
 func (t udp) Listen(ctx context.Context, local netip.AddrPort) (transport.Listener, error) {
@@ -157,8 +157,9 @@ func (f *udpFlow) Send(ms []transport.Message) (n int, err error) {
 	defer f.net.mu.Unlock()
 	now := f.net.Now()
 	for !f.closed && f.busy > now+nicBuffer {
+		wait := f.busy - now - nicBuffer/2
 		f.net.mu.Unlock()
-		time.Sleep(f.busy - now - nicBuffer/2)
+		time.Sleep(wait)
 		f.net.mu.Lock()
 		now = f.net.Now()
 	}
