@@ -67,7 +67,9 @@ func flipped(f []byte, rng *rand.Rand) []byte {
 	return f
 }
 
-func truncated(f []byte, rng *rand.Rand) []byte { return f[:payloadAt+rng.IntN(len(f)-payloadAt)] }
+func truncated(f []byte, rng *rand.Rand) []byte {
+	return f[:payloadAt+1+rng.IntN(len(f)-payloadAt-1)]
+}
 
 // stranger is an address behind the same provider, to which an answer would
 // come by the same link.
@@ -80,7 +82,7 @@ func fromAnother(f []byte, rng *rand.Rand) []byte {
 }
 
 func noise(f []byte, rng *rand.Rand) []byte {
-	f = fromAnother(f[:payloadAt+rng.IntN(len(f)-payloadAt)], rng)
+	f = truncated(f, rng)
 	for i := payloadAt; i < len(f); i++ {
 		f[i] = byte(rng.Uint32())
 	}
@@ -109,7 +111,8 @@ func correct(f []byte) []byte {
 type outcome struct{ sent, rejected, forwarded, answered int }
 
 // attack sends recorded frames, altered, out of the far end of the link that
-// they were recorded on, to a tunnel otherwise idle.
+// they were recorded on, to a tunnel otherwise idle. A way of which r has
+// none is left out.
 func attack(ctx context.Context, l *lab.Lab, t *lab.Tunnel, r recording, how alter) (total outcome, err error) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	local, err := localPort(t)
@@ -117,6 +120,9 @@ func attack(ctx context.Context, l *lab.Lab, t *lab.Tunnel, r recording, how alt
 		return total, err
 	}
 	for way, frames := range r {
+		if len(frames) == 0 {
+			continue
+		}
 		victim := t.Remote
 		if emulator.Way(way) == emulator.Down {
 			victim = t.Local

@@ -248,7 +248,7 @@ func (d *demo) call(ctx context.Context, t *lab.Tunnel, dies string) (s CallSumm
 		} else {
 			s.Up = side
 		}
-		d.view.Say("  call %-5s %d datagrams, %d lost, longest gap %.0f ms", dir.name, side.Sent, side.Lost, side.LongestGapMs)
+		d.view.Say("  call %-5s %v", dir.name, r)
 	}
 	return s, nil
 }

@@ -147,11 +147,11 @@ func (e *evaluation) tunnel(ctx context.Context, l *lab.Lab, transport string, e
 	return t, nil
 }
 
-// waitUp waits until all paths but some are up, 15 s at most.
+// waitUp waits until all paths but some are up and the MTU is settled, 15 s at most.
 func waitUp(ctx context.Context, t *lab.Tunnel, except ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	return t.WaitUp(ctx, except...)
+	return t.WaitSettled(ctx, except...)
 }
 
 // pause waits for d, or until ctx ends.

@@ -59,7 +59,7 @@ func (e *evaluation) failover(ctx context.Context, transport, name string, links
 			if err != nil {
 				return err
 			}
-			e.say("%s, run %d of %d: lost %d of %d, longest gap %v at %v", name, run+1, e.Runs, r.Lost, r.Sent, r.Gap.Round(100*time.Microsecond), r.GapAt.Round(time.Millisecond))
+			e.say("%s, run %d of %d: %v", name, run+1, e.Runs, r)
 			lost = append(lost, float64(r.Lost))
 			gap = append(gap, float64(r.Gap)/1e6)
 			twice = append(twice, float64(r.Duplicate))
@@ -101,12 +101,16 @@ func callThroughDeath(ctx context.Context, l *lab.Lab, t *lab.Tunnel, down bool,
 // datagram is the payload of a call: what iperf3 sends, or less where the
 // tunnel's MTU would make two fragments of it.
 func datagram(t *lab.Tunnel) (int, error) {
-	s, err := t.Local.Status()
-	if err != nil {
-		return 0, err
+	mtu := 1476
+	for _, p := range []*lab.Portal{t.Local, t.Remote} {
+		s, err := p.Status()
+		if err != nil {
+			return 0, err
+		}
+		mtu = min(mtu, s.MTU)
 	}
-	if s.MTU < 576 || s.MTU > 65535 {
-		return 0, fmt.Errorf("the tunnel's MTU is %d bytes", s.MTU)
+	if mtu < 576 {
+		return 0, fmt.Errorf("the tunnel's MTU is %d bytes", mtu)
 	}
-	return min(1448, s.MTU-28), nil
+	return mtu - 28, nil
 }

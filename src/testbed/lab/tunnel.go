@@ -113,9 +113,42 @@ func (t *Tunnel) Close() {
 // WaitUp waits until every path is up on both portals (those of cut links
 // excepted, if named).
 func (t *Tunnel) WaitUp(ctx context.Context, except ...string) error {
-	var last error
+	return t.wait(ctx, func() error { return t.up(except) })
+}
+
+// WaitSettled waits also until the tunnel's MTU, which grows as the paths are
+// probed, is the same on both portals and stays so. Before that a full-sized
+// datagram may be lost, as on any way whose MTU its sender does not know yet.
+func (t *Tunnel) WaitSettled(ctx context.Context, except ...string) error {
+	const long = 500 * time.Millisecond
+	mtu, since := 0, time.Now()
+	return t.wait(ctx, func() error {
+		if err := t.up(except); err != nil {
+			return err
+		}
+		var mtus [2]int
+		for i, p := range []*Portal{t.Local, t.Remote} {
+			s, err := p.Status()
+			if err != nil {
+				return err
+			}
+			mtus[i] = s.MTU
+		}
+		if mtus[0] != mtus[1] || mtus[0] != mtu {
+			mtu, since = mtus[0], time.Now()
+		}
+		if time.Since(since) < long {
+			return fmt.Errorf("the MTU is %d bytes on the local, %d on the remote portal, and changes", mtus[0], mtus[1])
+		}
+		return nil
+	})
+}
+
+// wait tries until there is no error, a daemon ends, or ctx does.
+func (t *Tunnel) wait(ctx context.Context, try func() error) error {
 	for {
-		if last = t.up(except); last == nil {
+		last := try()
+		if last == nil {
 			return nil
 		}
 		for _, p := range []*Portal{t.Local, t.Remote} {

@@ -31,6 +31,7 @@ type Call struct {
 // CallResult tells the fate of a call's datagrams.
 type CallResult struct {
 	Sent, Lost int
+	LostAt     []time.Duration // when each of the lost was sent, since the first
 	Duplicate  int             // came more than once
 	Late       int             // came after a later one
 	Gap        time.Duration   // longest silence between two arrivals
@@ -46,6 +47,18 @@ func (r CallResult) MaxDelay() time.Duration {
 		return 0
 	}
 	return slices.Max(r.Delay)
+}
+
+func (r CallResult) String() string {
+	s := fmt.Sprintf("lost %d of %d", r.Lost, r.Sent)
+	for i, at := range r.LostAt {
+		if i == 3 {
+			s += " …"
+			break
+		}
+		s += fmt.Sprintf(" (%.3f s)", at.Seconds())
+	}
+	return s + fmt.Sprintf(", longest gap %.1f ms (%.3f s)", float64(r.Gap)/1e6, r.GapAt.Seconds())
 }
 
 // callWait is how long after the last datagram one may still arrive.
@@ -190,6 +203,11 @@ func judge(sent []time.Time, arrivals []arrival) CallResult {
 			r.Jitter += ((delay - lastDelay).Abs() - r.Jitter) / 16
 		}
 		last, lastDelay = a.at, delay
+	}
+	for i, ok := range seen {
+		if !ok {
+			r.LostAt = append(r.LostAt, sent[i].Sub(sent[0]))
+		}
 	}
 	// A call that falls silent and stays so has no next arrival.
 	if end := sent[len(sent)-1].Round(0); last.IsZero() {
