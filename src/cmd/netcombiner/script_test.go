@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+
+	"netcombiner/src/config"
+	"netcombiner/src/control"
+	"netcombiner/src/daemon"
+	"netcombiner/src/tundevice"
+	"netcombiner/src/tundevice/tuntest"
+)
+
+// The scripts run this test binary as netcombiner. What they see of the host
+// is a double (below), or with NC_TUN=real the real TUN in a network namespace.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"netcombiner": func() {
+		a := newApp()
+		a.configDir = os.Getenv("NC_CONFIG_DIR")
+		a.system = testSystem()
+		os.Exit(a.main(os.Args[1:]))
+	}})
+}
+
+func TestScripts(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			run := filepath.Join(e.WorkDir, "run")
+			e.Setenv("NETCOMBINER_RUN_DIR", run)
+			e.Setenv("NC_CONFIG_DIR", filepath.Join(e.WorkDir, "etc"))
+			e.Setenv("NC_LOG", filepath.Join(e.WorkDir, "log"))
+			e.Defer(func() { killAll(run) })
+			if err := os.MkdirAll(filepath.Join(e.WorkDir, "etc"), 0o755); err != nil {
+				return err
+			}
+			return filepath.WalkDir(e.WorkDir, func(path string, _ fs.DirEntry, err error) error {
+				if err == nil && filepath.Ext(path) == ".conf" { // they hold keys
+					err = os.Chmod(path, 0o600)
+				}
+				return err
+			})
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "namespaces" { // root that may make namespaces and TUNs
+				_, err := os.Stat("/dev/net/tun")
+				return os.Getuid() == 0 && err == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %s", name)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": cmdStatus, "await": cmdAwait, "signal": cmdSignal, "sleep": cmdSleep,
+		},
+	})
+}
+
+// cmdStatus runs netcombiner and checks its exit status: status 2 check nc0.
+func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: status N ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec("netcombiner", args[1:]...)
+	got := 0
+	var exit interface{ ExitCode() int }
+	switch {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// cmdAwait waits until a file is there, or with ! is not.
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); (err == nil) != neg {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("waited too long for %s", args[0])
+		}
+	}
+}
+
+func cmdSleep(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	time.Sleep(d)
+}
+
+// cmdSignal sends a signal to the daemon of an interface: signal KILL nc0.
+func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
+	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}
+	pid, err := holder(filepath.Join(ts.Getenv("NETCOMBINER_RUN_DIR"), args[1]+".lock"))
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, signals[args[0]]))
+}
+
+func holder(lock string) (int, error) {
+	text, err := os.ReadFile(lock)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
+// killAll ends the daemons that a failed script left.
+func killAll(run string) {
+	locks, _ := filepath.Glob(filepath.Join(run, "*.lock"))
+	for _, lock := range locks {
+		if pid, err := holder(lock); err == nil && pid > 1 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// testSystem is a host of which every step is a line in the file NC_LOG;
+// NC_FAIL names the one that fails.
+func testSystem() daemon.System {
+	s := daemon.System{
+		CleanUp:   func(string) error { return step("clean up") },
+		Configure: func(string, *config.Config) error { return step("configure") },
+		CreateTUN: func(iface string, mtu int) (daemon.TUN, error) {
+			f, err := os.Open(os.DevNull)
+			if err != nil {
+				return nil, err
+			}
+			return fileTUN{tuntest.New(iface, mtu, 1), f}, step("create")
+		},
+		AdoptTUN: func(f *os.File, iface string, mtu int) (daemon.TUN, error) {
+			return fileTUN{tuntest.New(iface, mtu, 1), f}, step("adopt")
+		},
+		NewPortal: func(o daemon.PortalOptions) (daemon.Portal, error) { return testPortal{o}, nil },
+		Route: func(string, *config.Config, *slog.Logger) (func() error, error) {
+			return func() error { return step("unroute") }, step("route")
+		},
+	}
+	if os.Getenv("NC_TUN") == "real" {
+		real := system()
+		s.CreateTUN, s.AdoptTUN, s.Configure = real.CreateTUN, real.AdoptTUN, real.Configure
+	}
+	return s
+}
+
+func step(what string) error {
+	if os.Getenv("NC_FAIL") == what {
+		return errors.New(what + " does not work")
+	}
+	f, err := os.OpenFile(os.Getenv("NC_LOG"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = fmt.Fprintln(f, what)
+	return err
+}
+
+type fileTUN struct {
+	*tuntest.TUN
+	file *os.File
+}
+
+func (t fileTUN) File() *os.File { return t.file }
+
+// testPortal reads its device and shows what came.
+type testPortal struct{ daemon.PortalOptions }
+
+func (p testPortal) Run(ctx context.Context, ready func()) error {
+	switch os.Getenv("NC_FAIL") {
+	case "portal":
+		return errors.New("cannot listen on udp [::]:4725: address already in use")
+	case "panic":
+		panic("a fault of ours")
+	case "die":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	case "hang":
+		_ = step("hang")
+		<-ctx.Done()
+		return nil
+	}
+	if err := step("portal"); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { p.Device.Close() })()
+	ready()
+	bufs, sizes := [][]byte{make([]byte, 65536)}, make([]int, 1)
+	for {
+		if _, err := p.Device.Read(bufs, sizes, tundevice.Headroom); err != nil {
+			_ = step("end portal")
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+func (p testPortal) Status() control.Status {
+	s := control.Status{MTU: 1280, Session: control.Session{State: "none"}}
+	for _, c := range p.Config.Paths {
+		s.Paths = append(s.Paths, control.Path{Name: c.Name, Transport: c.Transport, State: "connecting", Congestion: c.Congestion})
+	}
+	return s
+}
