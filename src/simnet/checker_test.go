@@ -179,9 +179,9 @@ func TestBulkFillsALink(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 				c := l.net.NewChecker()
-				b := c.NewBulk(l.local, l.remote, false, 1372, 0, 21*time.Second)
-				time.Sleep(25 * time.Second)
-				got := float64(b.InOrder()) * 1372 * 8 / 20 / 16e6
+				b := c.NewBulk(l.local, l.remote, false, 1372, 0, 11*time.Second)
+				time.Sleep(15 * time.Second)
+				got := float64(b.InOrder()) * 1372 * 8 / 10 / 16e6
 				if got < tc.want || got > 1 {
 					t.Errorf("%.3f of the rate, want %.2f; %d sent again", got, tc.want, b.Retransmits())
 				}

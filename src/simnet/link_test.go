@@ -86,11 +86,13 @@ func TestTapAndInject(t *testing.T) {
 		a, b := l.pair()
 		atA, atB := l.collect(a), l.collect(b)
 		var tape []Datagram
-		l.net.Tap(func(d Datagram) {
+		stop := l.net.Tap(func(d Datagram) {
 			d.Data = append([]byte(nil), d.Data...)
 			tape = append(tape, d)
 		})
 		l.send(a, "secret")
+		stop()
+		l.send(a, "more")
 		l.wait(10 * time.Millisecond)
 		if len(tape) != 1 || tape[0].Pipe != l.link.Up || tape[0].To != netip.AddrPortFrom(vps, 4725) {
 			t.Fatalf("tape: %+v", tape)
@@ -109,7 +111,7 @@ func TestTapAndInject(t *testing.T) {
 			t.Error("a connected socket refused what seemed to be from its peer")
 		}
 		l.wait(10 * time.Millisecond)
-		if len(*atB) != 2 || (*atB)[1].data != "secret" || (*atB)[1].from != attacker || joined(*atA) != "forged" {
+		if joined(*atB) != "secretmoresecret" || (*atB)[2].from != attacker || joined(*atA) != "forged" {
 			t.Errorf("remote %v, local %v", *atB, *atA)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,7 +21,7 @@ type Network struct {
 	links   []*Link
 	wans    map[netip.Addr]*Link // by the address that the far end sees
 	sources uint32               // event sources and random streams given out
-	tap     func(Datagram)
+	taps    []*func(Datagram)
 	closed  bool
 
 	unrouted uint64
@@ -115,12 +116,18 @@ type Datagram struct {
 }
 
 // Tap calls f for every packet that enters a pipe, before anything happens to
-// it; nil ends it. f runs with the network locked: it must not call the
-// network, and must copy what it keeps.
-func (n *Network) Tap(f func(Datagram)) {
+// it, until stop is called. f runs with the network locked: it must not call
+// the network, and must copy what it keeps.
+func (n *Network) Tap(f func(Datagram)) (stop func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.tap = f
+	tap := &f
+	n.taps = append(n.taps, tap)
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.taps = slices.DeleteFunc(n.taps, func(t *func(Datagram)) bool { return t == tap })
+	}
 }
 
 // Inject makes a UDP datagram with any source address arrive now at the

@@ -66,6 +66,10 @@ const (
 	Causes          // how many
 )
 
+func (c Cause) String() string {
+	return [...]string{"delivered", "cut", "stop", "mtu", "queue", "list", "burst", "loss", "corrupt", "nat", "socket", "buffer"}[c]
+}
+
 // Counters count packets, but where they say bytes. Bytes include headers.
 type Counters struct {
 	In, InBytes               uint64
@@ -168,8 +172,8 @@ func (p *Pipe) enter(now time.Duration, pkt *packet) {
 	p.count.In++
 	p.count.InBytes += uint64(pkt.size)
 	p.count.InFlight++
-	if p.net.tap != nil {
-		p.net.tap(Datagram{now, p, pkt.from, pkt.to, pkt.proto == protoTCP, p.count.In, pkt.data})
+	for _, tap := range p.net.taps {
+		(*tap)(Datagram{now, p, pkt.from, pkt.to, pkt.proto == protoTCP, p.count.In, pkt.data})
 	}
 	p.drain(now)
 	switch {

@@ -18,6 +18,9 @@ type Scenario struct {
 	Faults []Fault // by time
 	// Calm is when the last fault is over; then CalmTime more is simulated.
 	Calm time.Duration
+	// Setup, if not nil, is called before the portals start: for a Tap, or for
+	// calls At some time.
+	Setup func(n *Network, local, remote *Host)
 	// Bulks are the backlogged flows. Calls, Poisson traffic and bursts run all
 	// the time beside them.
 	Bulks []BulkPlan
