@@ -198,10 +198,19 @@ func (p *Portal) Start() error {
 		cmd.Wait()
 		close(exited)
 	}(p.cmd, p.exited)
-	if p.config.Routing == "none" {
-		return p.route()
+	if p.config.Routing != "none" {
+		return nil
 	}
-	return nil
+	err = p.route()
+	if err != nil {
+		// Most likely the daemon ended, and what it said tells more.
+		select {
+		case <-p.exited:
+			return p.Alive()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return err
 }
 
 // Alive says whether the daemon has ended, and what it said last.
