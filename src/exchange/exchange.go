@@ -95,16 +95,16 @@ func (x *Exchange) SetRate(bps float64) {
 }
 
 // Ingress takes packets from the TUN, with their one reference. Flow and
-// Queued are set; what does not fit is dropped.
+// Queued are set. When the queue is full, the oldest go: what is sent is then
+// as fresh as can be, and flows learn of it a queue's length sooner.
 func (x *Exchange) Ingress(packets []*packet.Packet) {
 	for _, p := range packets {
-		if x.bytes+len(p.Data) > x.limit {
-			x.Dropped++
-			p.Release()
-			continue
-		}
 		x.bytes += len(p.Data)
 		x.queue.Push(p)
+	}
+	for x.bytes > x.limit && x.queue.Len() > 1 {
+		x.pop().Release()
+		x.Dropped++
 	}
 }
 

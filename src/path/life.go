@@ -203,7 +203,7 @@ func (p *Path) Tick(now mono.Time, active, standby bool) (events Events) {
 	if now >= p.overdueAt() {
 		p.overdue++
 		p.pingDue = true
-		if p.overdue > overdueFails && now.Sub(p.quietSince()) >= silenceFails {
+		if p.overdue >= overdueFails && now.Sub(p.quietSince()) >= silenceFails {
 			return p.to(now, Failed)
 		}
 		p.suspect = true

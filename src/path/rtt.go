@@ -10,6 +10,8 @@ const (
 	// initialTimeout stands in for the acknowledgement timeout before the
 	// first RTT sample.
 	initialTimeout = 250 * time.Millisecond
+	// maxTimeout bounds it, unless the path is longer without any queue.
+	maxTimeout = 600 * time.Millisecond
 	// minVariance keeps the timeout of a very steady path above the jitter of
 	// two busy schedulers.
 	minVariance = 6 * time.Millisecond
@@ -49,10 +51,12 @@ func (r *rtt) min() time.Duration {
 	return r.low
 }
 
-// timeout is how long an acknowledgement may take, at most, on a path that works.
+// timeout is how long an acknowledgement may take, at most, on a path that
+// works. A queue of seconds does not raise it without limit: while it is that
+// long, acknowledgements still come one after the other.
 func (r *rtt) timeout() time.Duration {
 	if r.smoothed == 0 {
 		return initialTimeout
 	}
-	return r.smoothed + max(4*r.variance, minVariance) + maxAckDelay
+	return min(r.smoothed+max(4*r.variance, minVariance)+maxAckDelay, max(maxTimeout, 2*r.min()))
 }

@@ -60,6 +60,7 @@ type core struct {
 
 	deliver []*packet.Packet // for the TUN, in order
 	answers []answer         // to strangers
+	changed uint64           // paths whose keeper should look, a bit each
 	retired []transport.Flow // streams that a path has left, to be closed
 	notes   []note
 	rescued []*packet.Packet
@@ -403,6 +404,9 @@ func (k *core) keys(now mono.Time, events session.Events) {
 
 // act does what a path's events ask for.
 func (k *core) act(now mono.Time, p *path.Path, events path.Events) {
+	if events&(path.EventUp|path.EventFailed) != 0 {
+		k.changed |= 1 << p.ID
+	}
 	if events&path.EventUp != 0 {
 		k.note(slog.LevelInfo, "path up", "path", p.Name, "remote", p.Endpoint().Remote, "rtt", p.RTT())
 	}
@@ -496,7 +500,7 @@ func (k *core) rekey(now mono.Time, sent uint64) {
 func (k *core) lostAfter() time.Duration {
 	var slowest time.Duration
 	for _, p := range k.order {
-		slowest = max(slowest, p.RTT())
+		slowest = max(slowest, p.MinRTT())
 	}
 	if slowest == 0 {
 		return lostAfterUnknown

@@ -19,12 +19,13 @@ const (
 	dialTime = 2 * time.Second
 	// dialAgain is how long to wait after a dial that failed.
 	dialAgain = time.Second
-	// keepEvery is how often a keeper looks at its path.
-	keepEvery = 500 * time.Millisecond
 	// A path that does not come up, or back, is dialled anew after this long:
 	// perhaps the name has another address, or this host has.
 	giveUpConnecting = 3 * time.Second
 	giveUpFailed     = time.Second
+	// A stream that stalled long enough for its path to fail is left at once:
+	// a new connection is through sooner than the old one's next retry.
+	giveUpStream = 1500 * time.Millisecond
 )
 
 // keeper keeps one path of the local portal alive: it finds the remote's
@@ -36,6 +37,7 @@ type keeper struct {
 	config    config.Path
 	transport transport.Transport
 	changed   chan struct{} // buffered: something happened on the interface
+	look      chan struct{} // buffered: the path's state changed
 	attempt   int
 	addresses []netip.Addr // last resolved
 	complaint string       // last logged
@@ -54,7 +56,7 @@ func (p *Portal) openPath(ctx context.Context, i int, c config.Path) error {
 	if err != nil {
 		return fmt.Errorf("path %s: %w", c.Name, err)
 	}
-	k := &keeper{portal: p, path: q, config: c, transport: t, changed: make(chan struct{}, 1)}
+	k := &keeper{portal: p, path: q, config: c, transport: t, changed: make(chan struct{}, 1), look: make(chan struct{}, 1)}
 	p.keepers = append(p.keepers, k)
 	p.goRun(func() { k.run(ctx) })
 	return nil
@@ -129,39 +131,57 @@ func (k *keeper) dial(ctx context.Context) (*flow, error) {
 	return f, nil
 }
 
+// nudge makes the keeper look at its path's state. It does not wait.
+func (k *keeper) nudge() {
+	select {
+	case k.look <- struct{}{}:
+	default:
+	}
+}
+
 // watch waits until the flow should be dialled anew.
 func (k *keeper) watch(ctx context.Context, f *flow) {
-	tick := time.NewTicker(keepEvery)
-	defer tick.Stop()
+	patience := time.NewTimer(0)
+	defer patience.Stop()
 	for {
+		state, left := k.patience()
+		if left <= 0 {
+			return
+		}
+		patience.Reset(left)
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.dead:
 			return
 		case <-k.changed:
-			if k.state() != path.Up || !k.holdsAddress(f) {
+			if state != path.Up || !k.holdsAddress(f) {
 				return
 			}
-		case <-tick.C:
-			state, age := k.stateAge()
-			if state == path.Failed && age > giveUpFailed || state == path.Connecting && age > giveUpConnecting {
-				return
-			}
+		case <-k.look:
+		case <-patience.C:
 		}
 	}
 }
 
-func (k *keeper) state() path.State {
-	s, _ := k.stateAge()
-	return s
-}
-
-func (k *keeper) stateAge() (path.State, time.Duration) {
+// patience is how much longer the path may stay as it is before it is dialled
+// anew.
+func (k *keeper) patience() (path.State, time.Duration) {
 	k.portal.mu.Lock()
 	defer k.portal.mu.Unlock()
-	s, since := k.path.State()
-	return s, k.portal.clock.Now().Sub(since)
+	state, since := k.path.State()
+	age := k.portal.clock.Now().Sub(since)
+	switch {
+	case state == path.Failed && k.path.Datagram:
+		return state, giveUpFailed - age
+	case state == path.Failed:
+		return state, 0
+	case state == path.Connecting && k.path.Datagram:
+		return state, giveUpConnecting - age
+	case state == path.Connecting:
+		return state, giveUpStream - age
+	}
+	return state, time.Hour
 }
 
 // holdsAddress says whether this host still has the flow's local address.

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/bits"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -247,6 +248,11 @@ func (p *Portal) do(f func(now mono.Time)) {
 	p.core.answers = nil
 	notes, retired := p.core.notes, p.core.retired
 	p.core.notes, p.core.retired = nil, nil
+	for ; p.core.changed != 0; p.core.changed &= p.core.changed - 1 {
+		if id := bits.TrailingZeros64(p.core.changed); id < len(p.keepers) {
+			p.keepers[id].nudge()
+		}
+	}
 	if t := p.core.session.Table(); t != p.keys.Load() {
 		p.keys.Store(t)
 	}
@@ -259,7 +265,7 @@ func (p *Portal) do(f func(now mono.Time)) {
 		f.Close()
 	}
 	for _, a := range answers {
-		a.to.Flow.Send([]transport.Message{{Buf: a.message, Remote: a.to.Remote, Local: a.to.Local}})
+		p.answer(a)
 	}
 	for _, n := range notes {
 		p.Log.Log(context.Background(), n.level, n.message, n.args...)

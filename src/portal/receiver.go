@@ -2,7 +2,6 @@ package portal
 
 import (
 	"net/netip"
-	"sync"
 
 	"netcombiner/src/auth"
 	"netcombiner/src/handshake"
@@ -22,20 +21,38 @@ const receiveBatch = 64
 type flow struct {
 	transport.Flow
 	kind transport.Transport
-	send sync.Mutex
+	turn chan struct{} // held, once a batch, by whoever sends
 	dead chan struct{} // closed when its reader ended
 }
 
+// Send waits for its turn, and while the flow is full.
 func (f *flow) Send(ms []transport.Message) (int, error) {
-	f.send.Lock()
-	defer f.send.Unlock()
+	f.turn <- struct{}{}
+	defer func() { <-f.turn }()
 	return f.Flow.Send(ms)
+}
+
+// answer sends one message without keeping the caller, a reader, waiting. Where
+// somebody else is sending, the message is dropped: the peer will ask again.
+func (p *Portal) answer(a answer) {
+	f, ok := a.to.Flow.(*flow)
+	if !ok {
+		return
+	}
+	select {
+	case f.turn <- struct{}{}:
+		p.goRun(func() {
+			defer func() { <-f.turn }()
+			f.Flow.Send([]transport.Message{{Buf: a.message, Remote: a.to.Remote, Local: a.to.Local}})
+		})
+	default:
+	}
 }
 
 // addFlow takes a flow and reads it until it ends. It returns nil if the
 // portal is closed.
 func (p *Portal) addFlow(t transport.Flow, kind transport.Transport, allow []netip.Prefix) *flow {
-	f := &flow{Flow: t, kind: kind, dead: make(chan struct{})}
+	f := &flow{Flow: t, kind: kind, turn: make(chan struct{}, 1), dead: make(chan struct{})}
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {
