@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -17,14 +16,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func runOutput(t *testing.T, name string, args ...string) string {
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Errorf("%s: %v: %s", name, err, out)
-	}
-	return string(out)
-}
 
 func loopback(t testing.TB, at string, o Options) (dialled, listening *Socket) {
 	t.Helper()

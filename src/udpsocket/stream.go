@@ -16,9 +16,6 @@ import (
 
 // StreamOptions are what package tcp sets on a connection.
 type StreamOptions struct {
-	// Unsent bounds how many bytes the kernel takes before it has sent them,
-	// what a single write holds aside. 0 leaves it to the system.
-	Unsent int
 	// DeadAfter is how long sent bytes may go unacknowledged, or an idle
 	// connection's probes unanswered, until the kernel gives it up.
 	DeadAfter time.Duration
@@ -81,7 +78,7 @@ func keepAlive(conn *net.TCPConn, o StreamOptions) *net.TCPConn {
 // system call. It is not safe for concurrent use.
 type StreamWriter struct {
 	raw    syscall.RawConn
-	step   func(fd uintptr) bool
+	step   func(fd uintptr) bool // writable, bound once
 	header unix.Msghdr
 	iovecs [2 * Batch]unix.Iovec
 	next   int // iovecs[next:end] are still to be written
@@ -98,6 +95,14 @@ func NewStreamWriter(conn *net.TCPConn) (*StreamWriter, error) {
 	w := &StreamWriter{raw: raw}
 	w.step = w.writable
 	return w, nil
+}
+
+// LimitUnsent bounds how many bytes the kernel takes before it has sent them:
+// once there are n, Flush waits. A Flush that finds fewer is taken whole. On
+// FreeBSD nothing but the connection's whole buffer is bounded, 256 KiB, which
+// carries 20 Mbit/s over 100 ms.
+func (w *StreamWriter) LimitUnsent(n int) {
+	_ = w.raw.Control(func(fd uintptr) { limitUnsent(int(fd), n) })
 }
 
 // Add appends piece, which must not change before Flush returned. At most

@@ -71,17 +71,16 @@ func bindToDevice(int, string) error { return nil }
 
 const streamFlags = 0
 
-// streamBuffer bounds, in bytes, what a connection holds that was not
-// acknowledged: FreeBSD has no bound for the unsent part alone. It carries
-// 20 Mbit/s over 100 ms and 200 Mbit/s over 10 ms.
+// streamBuffer bounds what a connection holds unacknowledged, sent or not, in
+// bytes: FreeBSD has no bound for the unsent part alone.
 const streamBuffer = 256 << 10
+
+func limitUnsent(fd, n int) {}
 
 // setStreamOptions prepares a TCP socket; package net has set TCP_NODELAY.
 func setStreamOptions(fd int, o StreamOptions) error {
-	if o.Unsent > 0 {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, streamBuffer); err != nil {
-			return fmt.Errorf("cannot bound the send buffer: %w", err)
-		}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, streamBuffer); err != nil {
+		return fmt.Errorf("cannot bound the send buffer: %w", err)
 	}
 	return setCongestion(fd, o.Congestion)
 }

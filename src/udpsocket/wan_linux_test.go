@@ -10,32 +10,36 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"netcombiner/src/testbed/netns"
 	"netcombiner/src/transport"
 )
 
 // What needs interfaces of its own: the way out, the answer's source, the MTU,
 // a firewall, an interface that vanishes.
 
-func (n *namespace) listen(t *testing.T, at string) *Socket {
+func listen(t *testing.T, n *netns.Namespace, at string) *Socket {
 	t.Helper()
 	var s *Socket
-	var err error
-	n.do(func() { s, err = Listen(context.Background(), netip.MustParseAddrPort(at), Options{}) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, n.Do(func() (err error) {
+		s, err = Listen(context.Background(), netip.MustParseAddrPort(at), Options{})
+		return err
+	}))
 	t.Cleanup(func() { s.Close() })
 	return s
 }
 
-func (n *namespace) dial(t *testing.T, bind transport.Bind, to string) *Socket {
+func tryDial(n *netns.Namespace, bind transport.Bind, to string) (s *Socket, err error) {
+	err = n.Do(func() (err error) {
+		s, err = Dial(context.Background(), bind, netip.MustParseAddrPort(to), Options{})
+		return err
+	})
+	return s, err
+}
+
+func dial(t *testing.T, n *netns.Namespace, bind transport.Bind, to string) *Socket {
 	t.Helper()
-	var s *Socket
-	var err error
-	n.do(func() { s, err = Dial(context.Background(), bind, netip.MustParseAddrPort(to), Options{}) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, err := tryDial(n, bind, to)
+	check(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
@@ -69,7 +73,7 @@ func wantRefused(t *testing.T, n int, err error, ms []transport.Message, why uni
 
 func TestLeavesByItsDevice(t *testing.T) {
 	router, server := twoWANs(t)
-	at := server.listen(t, "[::]:4725")
+	at := listen(t, server, "[::]:4725")
 	for _, test := range []struct{ device, source, to, from string }{
 		{"wan0", "", "203.0.113.1:4725", "10.0.0.2"},
 		{"wan1", "", "203.0.113.1:4725", "10.0.1.2"},
@@ -82,7 +86,7 @@ func TestLeavesByItsDevice(t *testing.T) {
 		if test.source != "" {
 			bind.Addr = netip.MustParseAddr(test.source)
 		}
-		s := router.dial(t, bind, test.to)
+		s := dial(t, router, bind, test.to)
 		mustSend(t, s, message("by "+test.device))
 		m := receive(t, at)
 		if m.Remote.Addr() != netip.MustParseAddr(test.from) || m.Remote != s.Local() {
@@ -93,17 +97,12 @@ func TestLeavesByItsDevice(t *testing.T) {
 		}
 	}
 	// That the device was the way, and not only the address.
-	rx := func(device string) (out string) {
-		server.do(func() {
-			out = runOutput(t, "ip", "-s", "-o", "link", "show", device)
-		})
-		return out
-	}
-	before := rx("isp0")
-	s := router.dial(t, transport.Bind{Device: "wan1"}, "203.0.113.1:4725")
+	isp0 := func() string { return run(t, server, "ip -s -o link show isp0") }
+	before := isp0()
+	s := dial(t, router, transport.Bind{Device: "wan1"}, "203.0.113.1:4725")
 	mustSend(t, s, message("not by wan0"))
 	receive(t, at)
-	if after := rx("isp0"); after != before {
+	if after := isp0(); after != before {
 		t.Errorf("bound to wan1, but isp0 saw packets:\n%s%s", before, after)
 	}
 }
@@ -116,14 +115,8 @@ func TestAnswersFromTheAddressAsked(t *testing.T) {
 		{"[::]:4725", "[2001:db8:ff::1]:4725"},
 		{"[::]:4725", "10.0.1.1:4725"},
 	} {
-		var at *Socket
-		server.do(func() {
-			var err error
-			if at, err = Listen(context.Background(), netip.MustParseAddrPort(test.at), Options{}); err != nil {
-				t.Error(err)
-			}
-		})
-		asker := router.dial(t, transport.Bind{Device: "wan0"}, test.to)
+		at := listen(t, server, test.at)
+		asker := dial(t, router, transport.Bind{Device: "wan0"}, test.to)
 		mustSend(t, asker, message("question"))
 		q := receive(t, at)
 		// A connected socket takes nothing from another address, so the
@@ -141,9 +134,9 @@ func TestAnswersFromTheAddressAsked(t *testing.T) {
 
 func TestLinkLocal(t *testing.T) {
 	router, server := twoWANs(t)
-	at := server.listen(t, "[::]:4725")
+	at := listen(t, server, "[::]:4725")
 	for i := range 2 {
-		s := router.dial(t, transport.Bind{Device: fmt.Sprintf("wan%d", i)}, fmt.Sprintf("[fe80::1%%wan%d]:4725", i))
+		s := dial(t, router, transport.Bind{Device: fmt.Sprintf("wan%d", i)}, fmt.Sprintf("[fe80::1%%wan%d]:4725", i))
 		mustSend(t, s, message("question"))
 		q := receive(t, at)
 		if q.Remote.Addr().Zone() == "" {
@@ -158,9 +151,9 @@ func TestLinkLocal(t *testing.T) {
 
 func TestTooLongIsRefusedAndTheRestGoesOut(t *testing.T) {
 	router, server := twoWANs(t)
-	at := server.listen(t, "[::]:4725")
+	at := listen(t, server, "[::]:4725")
 	for _, to := range []string{"10.0.0.1:4725", "[2001:db8:0::1]:4725"} {
-		s := router.dial(t, transport.Bind{Device: "wan0"}, to)
+		s := dial(t, router, transport.Bind{Device: "wan0"}, to)
 		ms := []transport.Message{
 			{Buf: []byte("a")}, {Buf: make([]byte, 1473)}, {Buf: make([]byte, 1473)}, {Buf: []byte("b")}, {Buf: make([]byte, 9000)}, {Buf: []byte("c")},
 		}
@@ -177,11 +170,11 @@ func TestTooLongIsRefusedAndTheRestGoesOut(t *testing.T) {
 // The kernel's path MTU, which ICMP sets, must not get in the way of probing.
 func TestCachedPathMTUIsIgnored(t *testing.T) {
 	router, server := twoWANs(t)
-	router.run(t, `ip route add 203.0.113.1/32 via 10.0.0.1 mtu 1300
+	run(t, router, `ip route add 203.0.113.1/32 via 10.0.0.1 mtu 1300
 		ip -6 route add 2001:db8:ff::1/128 via 2001:db8:0::1 mtu 1300`)
-	at := server.listen(t, "[::]:4725")
+	at := listen(t, server, "[::]:4725")
 	for to, size := range map[string]int{"203.0.113.1:4725": 1472, "[2001:db8:ff::1]:4725": 1452} {
-		s := router.dial(t, transport.Bind{}, to)
+		s := dial(t, router, transport.Bind{}, to)
 		mustSend(t, s, []transport.Message{{Buf: make([]byte, size)}})
 		if m := receive(t, at); m.N != size {
 			t.Errorf("%d bytes came as %d", size, m.N)
@@ -191,11 +184,11 @@ func TestCachedPathMTUIsIgnored(t *testing.T) {
 
 func TestFirewallRefuses(t *testing.T) {
 	router, server := twoWANs(t)
-	router.run(t, `nft add table inet test
+	run(t, router, `nft add table inet test
 		nft add chain inet test out {type filter hook output priority 0;}
 		nft add rule inet test out udp dport 9 drop`)
-	at := server.listen(t, "[::]:4725")
-	s := router.listen(t, "[::]:4725")
+	at := listen(t, server, "[::]:4725")
+	s := listen(t, router, "[::]:4725")
 	open, shut := netip.MustParseAddrPort("10.0.0.1:4725"), netip.MustParseAddrPort("10.0.0.1:9")
 	ms := []transport.Message{{Buf: []byte("no"), Remote: shut}, {Buf: []byte("a"), Remote: open}, {Buf: []byte("no"), Remote: shut}, {Buf: []byte("b"), Remote: open}}
 	n, err := s.Send(ms)
@@ -209,8 +202,8 @@ func TestFirewallRefuses(t *testing.T) {
 
 func TestRefusedByFamilyOrSource(t *testing.T) {
 	router, server := twoWANs(t)
-	at := server.listen(t, "[::]:4725")
-	s := router.listen(t, "0.0.0.0:4725")
+	at := listen(t, server, "[::]:4725")
+	s := listen(t, router, "0.0.0.0:4725")
 	to := netip.MustParseAddrPort("10.0.0.1:4725")
 	ms := []transport.Message{
 		{Buf: []byte("family"), Remote: netip.MustParseAddrPort("[2001:db8:0::1]:4725")},
@@ -227,8 +220,8 @@ func TestRefusedByFamilyOrSource(t *testing.T) {
 
 func TestVanishedDevice(t *testing.T) {
 	router, server := twoWANs(t)
-	at := server.listen(t, "[::]:4725")
-	s := router.dial(t, transport.Bind{Device: "wan0"}, "203.0.113.1:4725")
+	at := listen(t, server, "[::]:4725")
+	s := dial(t, router, transport.Bind{Device: "wan0"}, "203.0.113.1:4725")
 	mustSend(t, s, message("alive"))
 	receive(t, at)
 	ended := make(chan error)
@@ -236,7 +229,7 @@ func TestVanishedDevice(t *testing.T) {
 		_, err := s.Receive([]transport.Message{{Buf: make([]byte, 100)}})
 		ended <- err
 	}()
-	router.run(t, "ip link del wan0")
+	run(t, router, "ip link del wan0")
 	ms := append(message("lost"), message("too")...)
 	n, err := s.Send(ms)
 	if _, ok := errors.AsType[*transport.RefusedError](err); !ok || n != len(ms) {
@@ -251,10 +244,7 @@ func TestVanishedDevice(t *testing.T) {
 	if err := <-ended; !errors.Is(err, transport.ErrClosed) {
 		t.Errorf("Receive ended with %v, want ErrClosed", err)
 	}
-	router.do(func() {
-		_, err = Dial(context.Background(), transport.Bind{Device: "wan0"}, netip.MustParseAddrPort("203.0.113.1:4725"), Options{})
-	})
-	if err == nil || !strings.Contains(err.Error(), "wan0") {
+	if _, err := tryDial(router, transport.Bind{Device: "wan0"}, "203.0.113.1:4725"); err == nil || !strings.Contains(err.Error(), "wan0") {
 		t.Errorf("Dial by a vanished interface: %v, want an error that names it", err)
 	}
 }
@@ -262,12 +252,8 @@ func TestVanishedDevice(t *testing.T) {
 // A device without an address yet, as DHCP leaves it, is an error too.
 func TestDeviceWithoutAddress(t *testing.T) {
 	router, _ := twoWANs(t)
-	router.run(t, "ip addr flush dev wan1")
-	var err error
-	router.do(func() {
-		_, err = Dial(context.Background(), transport.Bind{Device: "wan1"}, netip.MustParseAddrPort("[2001:db8:ff::1]:4725"), Options{})
-	})
-	if err == nil || !strings.Contains(err.Error(), "wan1") {
+	run(t, router, "ip addr flush dev wan1")
+	if _, err := tryDial(router, transport.Bind{Device: "wan1"}, "[2001:db8:ff::1]:4725"); err == nil || !strings.Contains(err.Error(), "wan1") {
 		t.Errorf("Dial by an interface without an address: %v, want an error that names it", err)
 	}
 }

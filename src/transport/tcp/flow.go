@@ -33,9 +33,10 @@ type flow struct {
 
 	in deframer
 
-	mu     sync.Mutex // Send's, taken once a batch
-	writer *udpsocket.StreamWriter
-	prefix [udpsocket.Batch][prefixSize]byte
+	mu      sync.Mutex // Send's, taken once a batch
+	writer  *udpsocket.StreamWriter
+	prefix  [udpsocket.Batch][prefixSize]byte
+	backlog backlog
 }
 
 var _ transport.Authenticator = (*flow)(nil)
@@ -47,7 +48,8 @@ func newFlow(conn *net.TCPConn, l *Listener) (*flow, error) {
 		conn.Close()
 		return nil, err
 	}
-	f := &flow{conn: conn, local: address(conn.LocalAddr()), remote: address(conn.RemoteAddr()), listener: l, writer: w}
+	f := &flow{conn: conn, local: address(conn.LocalAddr()), remote: address(conn.RemoteAddr()), listener: l, writer: w, backlog: newBacklog(time.Now())}
+	w.LimitUnsent(f.backlog.bytes)
 	f.trusted.Store(l == nil)
 	return f, nil
 }
@@ -94,15 +96,16 @@ func (f *flow) Receive(ms []transport.Message) (int, error) {
 	}
 }
 
-// Send writes ms in few system calls, straight from their Bufs. It waits while
-// the system has more than about 32 KiB that it could not send yet.
+// Send writes ms straight from their Bufs, in few system calls. It waits while
+// the system holds more unsent than leaves within about 5 ms; see backlog.
 func (f *flow) Send(ms []transport.Message) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var refused error
+	total := 0
 	for done := 0; done < len(ms); {
-		begun := done
-		for n, bytes := 0, 0; n < udpsocket.Batch && done < len(ms); done++ {
+		begun, bytes := done, 0
+		for n := 0; n < udpsocket.Batch && done < len(ms); done++ {
 			buf := ms[done].Buf
 			if len(buf) == 0 {
 				refused = errEmpty
@@ -112,17 +115,22 @@ func (f *flow) Send(ms []transport.Message) (int, error) {
 				refused = errTooLong
 				continue
 			}
-			if bytes += prefixSize + len(buf); bytes > chunk && n > 0 {
+			if n > 0 && bytes+prefixSize+len(buf) > f.backlog.bytes {
 				break
 			}
 			binary.BigEndian.PutUint32(f.prefix[n][:], uint32(len(buf)))
 			f.writer.Add(f.prefix[n][:])
 			f.writer.Add(buf)
+			bytes += prefixSize + len(buf)
 			n++
 		}
 		if err := f.writer.Flush(); err != nil {
 			return begun, f.fail("is lost", err)
 		}
+		total += bytes
+	}
+	if f.backlog.add(total, time.Now()) {
+		f.writer.LimitUnsent(f.backlog.bytes)
 	}
 	if refused != nil {
 		return len(ms), &transport.RefusedError{Err: refused}

@@ -16,14 +16,6 @@ import (
 )
 
 const (
-	// unsent bounds what the kernel takes of us before it sends it, in bytes;
-	// a write of at most chunk comes on top. What waits there was given to this
-	// path for good, while another may have had room: it should last for the
-	// time that our goroutine needs to bring more, and not longer.
-	unsent = 16 << 10
-	// chunk bounds one write, in bytes, where it is of several messages.
-	chunk = 16 << 10
-
 	// deadAfter is when the kernel gives up a connection whose other end is
 	// silent. The portal finds out sooner; this is for what it has closed.
 	deadAfter = 16 * time.Second
@@ -82,5 +74,5 @@ func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.
 }
 
 func (t Transport) options() udpsocket.StreamOptions {
-	return udpsocket.StreamOptions{Unsent: unsent, DeadAfter: deadAfter, Congestion: t.Congestion}
+	return udpsocket.StreamOptions{DeadAfter: deadAfter, Congestion: t.Congestion}
 }
