@@ -207,37 +207,45 @@ func (d *demo) call(ctx context.Context, t *lab.Tunnel, dies string) (s CallSumm
 	}
 	s = CallSummary{Link: dies, DiesAtS: callDies.Seconds(), BackAtS: callBack.Seconds(), LastsS: callLasts.Seconds()}
 	d.view.Phase(callLasts, "call")
-	// The death belongs to the call's own time, so one direction's sender brings it about.
-	stage := 0
-	course := func(at time.Duration) {
-		switch {
-		case stage == 0 && at >= callDies:
-			stage = 1
-			err = errors.Join(err, d.lab.Link(dies).Cut(true))
-			d.view.Note(dies, "DEAD: all packets vanish")
-			d.view.Say("  %4.1f s: the %s dies, silently", at.Seconds(), dies)
-		case stage == 1 && at >= callBack:
-			stage = 2
-			err = errors.Join(err, d.lab.Link(dies).Cut(false))
-			d.view.Note(dies, "")
-			d.view.Say("  %4.1f s: the %s is back", at.Seconds(), dies)
-		}
-	}
+	// What befalls the link has its own goroutine: it must not delay the call.
 	var wg sync.WaitGroup
+	var fate error
+	course := func() {
+		wg.Go(func() {
+			began := time.Now()
+			for _, step := range []struct {
+				at         time.Duration
+				cut        bool
+				note, said string
+			}{
+				{callDies, true, "DEAD: all packets vanish", "dies, silently"},
+				{callBack, false, "", "is back"},
+			} {
+				if fate = pause(ctx, step.at-time.Since(began)); fate != nil {
+					return
+				}
+				if fate = d.lab.Link(dies).Cut(step.cut); fate != nil {
+					return
+				}
+				d.view.Note(dies, step.note)
+				d.view.Say("  %4.1f s: the %s %s", time.Since(began).Seconds(), dies, step.said)
+			}
+		})
+	}
 	var results [2]measure.CallResult
 	var errs [2]error
 	for i, dir := range directions {
-		progress := course
+		began := course
 		if i > 0 {
-			progress = nil
+			began = nil
 		}
 		wg.Go(func() {
 			results[i], errs[i] = measure.Call{For: callLasts, Down: dir.down, Size: size, Port: uint16(5210 + i)}.
-				Run(ctx, d.lab.Client, d.lab.Server, lab.Server.V4, progress)
+				Run(ctx, d.lab.Client, d.lab.Server, lab.Server.V4, began)
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(err, errs[0], errs[1]); err != nil {
+	if err := errors.Join(fate, errs[0], errs[1]); err != nil {
 		return s, err
 	}
 	for i, dir := range directions {

@@ -85,17 +85,20 @@ func callThroughDeath(ctx context.Context, l *lab.Lab, t *lab.Tunnel, down bool,
 	if err != nil {
 		return measure.CallResult{}, err
 	}
-	cut := false
-	var cutErr error
-	r, err := measure.Call{For: 5 * time.Second, Down: down, Size: size}.Run(ctx, l.Client, l.Server, lab.Server.V4, func(at time.Duration) {
-		if !cut && at >= 2*time.Second {
-			cut, cutErr = true, l.Link(dies).Cut(true)
-		}
+	died := make(chan error, 1)
+	r, err := measure.Call{For: 5 * time.Second, Down: down, Size: size}.Run(ctx, l.Client, l.Server, lab.Server.V4, func() {
+		go func() {
+			if err := pause(ctx, 2*time.Second); err != nil {
+				died <- err
+				return
+			}
+			died <- l.Link(dies).Cut(true)
+		}()
 	})
-	if err == nil {
-		err = cutErr
+	if err != nil {
+		return r, err
 	}
-	return r, err
+	return r, <-died
 }
 
 // datagram is the payload of a call: what iperf3 sends, or less where the

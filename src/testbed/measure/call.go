@@ -65,9 +65,9 @@ func (r CallResult) String() string {
 const callWait = time.Second
 
 // Run makes the call from client to the server at addr. Both clocks are this
-// host's; arrivals are stamped by the kernel. progress, if not nil, is told
-// before each datagram how long the call has lasted.
-func (c Call) Run(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, progress func(time.Duration)) (CallResult, error) {
+// host's; arrivals are stamped by the kernel. began, if not nil, is called when
+// the first datagram is about to leave.
+func (c Call) Run(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, began func()) (CallResult, error) {
 	if c.Size == 0 {
 		c.Size = 1448
 	}
@@ -101,7 +101,10 @@ func (c Call) Run(ctx context.Context, client, server *netns.Namespace, addr net
 	n := int(c.For / c.Every)
 	heard := make(chan []arrival, 1)
 	go func() { heard <- receive(receiver, n) }()
-	sent, err := c.send(ctx, sender, destination, n, progress)
+	if began != nil {
+		began()
+	}
+	sent, err := c.send(ctx, sender, destination, n)
 	receiver.SetReadDeadline(time.Now().Add(callWait))
 	arrivals := <-heard
 	if err != nil {
@@ -119,7 +122,7 @@ func (c Call) Run(ctx context.Context, client, server *netns.Namespace, addr net
 }
 
 // send sends n datagrams and returns when each left.
-func (c Call) send(ctx context.Context, conn *net.UDPConn, to netip.AddrPort, n int, progress func(time.Duration)) ([]time.Time, error) {
+func (c Call) send(ctx context.Context, conn *net.UDPConn, to netip.AddrPort, n int) ([]time.Time, error) {
 	datagram := make([]byte, c.Size)
 	sent := make([]time.Time, 0, n)
 	start := time.Now()
@@ -131,9 +134,6 @@ func (c Call) send(ctx context.Context, conn *net.UDPConn, to netip.AddrPort, n 
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-timer.C:
-		}
-		if progress != nil {
-			progress(time.Since(start))
 		}
 		binary.BigEndian.PutUint64(datagram, uint64(i)+1)
 		sent = append(sent, time.Now())
