@@ -47,7 +47,7 @@ type System struct {
 	NewPortal func(PortalOptions) (Portal, error)
 	// Route sets the host's routing up, for a portal that runs, and returns
 	// what undoes it.
-	Route func(iface string, c *config.Config, log *slog.Logger) (undo func() error, err error)
+	Route func(RouteOptions) (undo func() error, err error)
 }
 
 // TUN is a tundevice.Device that another process can inherit. Close may be

@@ -92,7 +92,7 @@ func (h *host) system() System {
 		},
 		Configure: func(string, *config.Config) error { return h.step("configure") },
 		NewPortal: func(PortalOptions) (Portal, error) { return engine{h}, h.step("new portal") },
-		Route: func(string, *config.Config, *slog.Logger) (func() error, error) {
+		Route: func(RouteOptions) (func() error, error) {
 			return func() error { return h.step("unroute") }, h.step("route")
 		},
 	}

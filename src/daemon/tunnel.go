@@ -97,7 +97,7 @@ func (t *tunnel) start(ctx context.Context, dev TUN) error {
 	if err := t.runPortal(ctx); err != nil {
 		return err
 	}
-	unroute, err := t.System.Route(t.Interface, t.Config, t.log)
+	unroute, err := t.System.Route(RouteOptions{t.Interface, t.Config, portal.Status, t.log})
 	if err != nil {
 		return fmt.Errorf("routing: %w", err)
 	}

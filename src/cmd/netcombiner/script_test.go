@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,7 +24,8 @@ import (
 )
 
 // The scripts run this test binary as netcombiner. What they see of the host
-// is a double (below), or with NC_TUN=real the real TUN in a network namespace.
+// is a double (below); with NC_SYSTEM=tun the TUN is real, with NC_SYSTEM=real all is,
+// in network namespaces of the script's own.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"netcombiner": func() {
 		a := newApp()
@@ -151,12 +151,15 @@ func testSystem() daemon.System {
 			return fileTUN{tuntest.New(iface, mtu, 1), f}, step("adopt")
 		},
 		NewPortal: func(o daemon.PortalOptions) (daemon.Portal, error) { return testPortal{o}, nil },
-		Route: func(string, *config.Config, *slog.Logger) (func() error, error) {
+		Route: func(daemon.RouteOptions) (func() error, error) {
 			return func() error { return step("unroute") }, step("route")
 		},
 	}
-	if os.Getenv("NC_TUN") == "real" {
-		real := system()
+	real := system()
+	switch os.Getenv("NC_SYSTEM") {
+	case "real":
+		return real
+	case "tun":
 		s.CreateTUN, s.AdoptTUN, s.Configure = real.CreateTUN, real.AdoptTUN, real.Configure
 	}
 	return s

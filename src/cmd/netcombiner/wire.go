@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -19,7 +18,7 @@ import (
 // system wires the daemon to the real host.
 func system() daemon.System {
 	return daemon.System{
-		CleanUp: func(string) error { return nil },
+		CleanUp: daemon.CleanUpRouting,
 		CreateTUN: func(iface string, mtu int) (daemon.TUN, error) {
 			return tundevice.Create(iface, mtu)
 		},
@@ -30,9 +29,7 @@ func system() daemon.System {
 			return tundevice.Configure(iface, c.Interface.Address, 0)
 		},
 		NewPortal: newPortal,
-		Route: func(string, *config.Config, *slog.Logger) (func() error, error) {
-			return func() error { return nil }, nil
-		},
+		Route:     daemon.Route,
 	}
 }
 

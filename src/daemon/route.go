@@ -1,0 +1,149 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"netcombiner/src/config"
+	"netcombiner/src/control"
+	"netcombiner/src/linkwatch"
+	"netcombiner/src/routing"
+)
+
+// resolvePatience is how long Route waits for the names of remote portals:
+// with the routing in force, a question to a name server may go into a tunnel
+// that is not there yet.
+const resolvePatience = 3 * time.Second
+
+// CleanUpRouting is System.CleanUp of a real host.
+func CleanUpRouting(iface string) error { return routing.Cleanup(control.Dir, iface) }
+
+// Route is System.Route of a real host: it carries out Routing = nat or
+// portal, and follows the host's links and the remote portals' addresses
+// until it is undone.
+func Route(o RouteOptions) (undo func() error, err error) {
+	if o.Config.Interface.Routing == config.RoutingNone {
+		return func() error { return nil }, nil
+	}
+	f := &follower{RouteOptions: o}
+	f.awaitNames()
+	spec := f.spec()
+	if f.routing, err = routing.Apply(control.Dir, spec); err != nil {
+		return nil, err
+	}
+	for _, w := range f.routing.Warnings() {
+		o.Log.Warn(w)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f.done.Go(func() { f.follow(ctx, spec.Remotes) })
+	return func() error {
+		cancel()
+		f.done.Wait()
+		return f.routing.Undo()
+	}, nil
+}
+
+// follower keeps a tunnel's routing right.
+type follower struct {
+	RouteOptions
+	routing *routing.Routing
+	done    sync.WaitGroup
+}
+
+// spec is what the configuration asks for, with the remote addresses that are
+// known by now.
+func (f *follower) spec() routing.Spec {
+	s := routing.SpecOf(f.Interface, f.Config)
+	paths := f.Status().Paths
+	for i, c := range f.Config.Paths {
+		remote, ok := literal(c.Remote)
+		if !ok && i < len(paths) {
+			var err error
+			remote, err = netip.ParseAddrPort(paths[i].Remote)
+			ok = err == nil
+		}
+		end := routing.Endpoint{Transport: c.Transport, Addr: remote}
+		if ok && !slices.Contains(s.Remotes, end) {
+			s.Remotes = append(s.Remotes, end)
+		}
+	}
+	return s
+}
+
+func literal(h config.HostPort) (netip.AddrPort, bool) {
+	a, err := netip.ParseAddr(h.Host)
+	return netip.AddrPortFrom(a, h.Port), err == nil
+}
+
+// awaitNames waits for a moment until every remote's address is known.
+func (f *follower) awaitNames() {
+	known := func() bool {
+		for i, p := range f.Status().Paths {
+			if i >= len(f.Config.Paths) {
+				break
+			}
+			if _, ok := literal(f.Config.Paths[i].Remote); ok {
+				continue
+			}
+			if _, err := netip.ParseAddrPort(p.Remote); err != nil {
+				return false
+			}
+		}
+		return true
+	}
+	for deadline := time.Now().Add(resolvePatience); !known() && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// follow refreshes the routing when a link or a remote's address changes.
+func (f *follower) follow(ctx context.Context, remotes []routing.Endpoint) {
+	events, err := linkwatch.Watch(ctx)
+	if err != nil {
+		f.Log.Warn("routing will not follow changes of links", "why", err)
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	complaint := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-events:
+			if !ok {
+				events = nil
+				continue
+			}
+			if e.Device == f.Interface {
+				continue
+			}
+		case <-tick.C:
+			// Retried while it fails; else only for a remote that has moved.
+			if complaint == "" && slices.Equal(f.spec().Remotes, remotes) {
+				continue
+			}
+		}
+		spec := f.spec()
+		remotes = spec.Remotes
+		err := f.routing.Refresh(spec)
+		if err != nil && err.Error() != complaint {
+			f.Log.Warn("routing is not as it should be", "why", err)
+		}
+		complaint = ""
+		if err != nil {
+			complaint = err.Error()
+		}
+	}
+}
+
+// RouteOptions is what System.Route is told.
+type RouteOptions struct {
+	Interface string
+	Config    *config.Config
+	Status    func() control.Status // the running portal's
+	Log       *slog.Logger
+}
