@@ -17,17 +17,18 @@ import (
 // exist; one more costs the oldest of those from the address that has the most
 // its place. So a flood costs little memory, and locks out only its own.
 type Listener struct {
-	l       *net.TCPListener
-	options udpsocket.StreamOptions
-	once    sync.Once
-	closed  chan struct{}
+	l        *net.TCPListener
+	options  udpsocket.StreamOptions
+	patience time.Duration // strangerTime, but in tests
+	once     sync.Once
+	closed   chan struct{}
 
 	mu        sync.Mutex
 	strangers []*flow // the oldest first
 }
 
 func newListener(l *net.TCPListener, o udpsocket.StreamOptions) *Listener {
-	return &Listener{l: l, options: o, closed: make(chan struct{})}
+	return &Listener{l: l, options: o, patience: strangerTime, closed: make(chan struct{})}
 }
 
 // Accept waits for the next connection. The Flow that it returns is a
@@ -81,7 +82,7 @@ func (l *Listener) admit(f *flow) {
 		l.strangers = slices.Delete(l.strangers, i, i+1)
 	}
 	l.strangers = append(l.strangers, f)
-	f.expiry = time.AfterFunc(strangerTime, func() { l.expire(f) })
+	f.expiry = time.AfterFunc(l.patience, func() { l.expire(f) })
 	l.mu.Unlock()
 	if victim != nil {
 		victim.reject()
