@@ -1,11 +1,17 @@
 package routing
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"netcombiner/src/config"
 	"netcombiner/src/routing/nstest"
@@ -126,6 +132,13 @@ func TestNATFollowsWANs(t *testing.T) {
 			t.Errorf("a path by a link that is down: %q", got)
 		}
 	}
+	// And with no way out left, for a path that is not bound.
+	l.local.Run("ip route del default dev eth2")
+	refresh()
+	if got := l.ask(l.local, "udp", publicV4, port, ""); !strings.Contains(got, "unreachable") {
+		t.Errorf("a path without a way out: %q", got)
+	}
+	l.local.Run("ip route add default via 198.51.100.1 dev eth2 metric 20")
 	if n := l.leaked.Load(); n != 0 {
 		t.Errorf("%d of the portal's own packets entered the tunnel", n)
 	}
@@ -199,6 +212,7 @@ func TestPortal(t *testing.T) {
 	// The local portal itself stays on its WAN, and reaches the client.
 	l.expect(l.local, serverV4, 80, "", "server "+wan1V4)
 	l.expect(l.local, publicV4, 80, "", "client 172.19.152.3")
+	l.checkTooBig()
 	l.leaked.Store(0)
 	l.checkPaths()
 	l.checkNeighbours()
@@ -208,6 +222,53 @@ func TestPortal(t *testing.T) {
 	l.unchanged(l.local, beforeLocal)
 	l.unchanged(l.remote, beforeRemote)
 	l.expect(l.server, publicV4, 80, "", "remote "+serverV4)
+}
+
+// checkTooBig sends the client a packet that does not fit in the tunnel: the
+// remote says so, and by that does not take the flow for one of its own.
+func (l *lab) checkTooBig() {
+	l.t.Helper()
+	var conn net.Conn
+	l.server.Do(func() {
+		dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+			var err error
+			raw.Control(func(fd uintptr) {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
+			})
+			return err
+		}}
+		var err error
+		if conn, err = dialer.Dial("udp4", net.JoinHostPort(publicV4, "80")); err != nil {
+			l.t.Fatal(err)
+		}
+	})
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	ask := func(when string) {
+		l.t.Helper()
+		var err error
+		for range 100 { // an error of an earlier packet is reported once
+			if _, err = conn.Write([]byte("?")); err == nil {
+				break
+			}
+		}
+		answer := make([]byte, 100)
+		n, err := conn.Read(answer)
+		if string(answer[:n]) != "client "+serverV4+"\n" {
+			l.t.Errorf("%s a packet that was too long: %q, %v", when, answer[:n], err)
+		}
+	}
+	ask("before")
+	var err error
+	for !errors.Is(err, unix.EMSGSIZE) {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			l.t.Errorf("nobody said that a packet of 1478 bytes is too long: %v", err)
+			return
+		}
+		_, err = conn.Write(make([]byte, 1450))
+		time.Sleep(time.Millisecond)
+	}
+	ask("after")
 }
 
 // checkNeighbours makes the remote's provider forget, and then doubt, where
@@ -351,11 +412,11 @@ func TestWarnings(t *testing.T) {
 // Two WANs in one subnet (the paper's 3.3.3): each packet leaves by the device
 // that has its source, and only that device answers for its address.
 func TestWANsOfOneSubnet(t *testing.T) {
-	local, net := nstest.New(t, "local"), nstest.New(t, "network")
-	net.Run("ip link add br0 type bridge", "ip link set br0 up", "ip addr add 10.10.0.1/24 dev br0")
+	local, network := nstest.New(t, "local"), nstest.New(t, "network")
+	network.Run("ip link add br0 type bridge", "ip link set br0 up", "ip addr add 10.10.0.1/24 dev br0")
 	for i, device := range []string{"eth0", "eth1"} {
-		nstest.Join(local, device, net, fmt.Sprint("port", i))
-		net.Run(fmt.Sprintf("ip link set port%d master br0", i))
+		nstest.Join(local, device, network, fmt.Sprint("port", i))
+		network.Run(fmt.Sprintf("ip link set port%d master br0", i))
 		local.Run(fmt.Sprintf("ip addr add 10.10.0.%d/24 dev %s", i+2, device))
 	}
 	local.Run("ip route add default via 10.10.0.1")
@@ -378,12 +439,73 @@ func TestWANsOfOneSubnet(t *testing.T) {
 			if route := local.Run(fmt.Sprintf("ip route get %s from 10.10.0.%d", to, i+2)); !strings.Contains(route, "dev "+device) {
 				t.Errorf("%s from 10.10.0.%d: %s", to, i+2, route)
 			}
+			if route := local.Run("ip route get " + to + " oif " + device); !strings.Contains(route, "dev "+device) || to == "203.0.113.2" && !strings.Contains(route, "via 10.10.0.1") {
+				t.Errorf("%s bound to %s: %s", to, device, route)
+			}
 		}
 		for range 5 {
-			net.Run("ip neigh flush dev br0", fmt.Sprintf("ping -c1 -W3 10.10.0.%d", i+2))
-			if neighbour := net.Run(fmt.Sprintf("ip neigh show 10.10.0.%d", i+2)); !strings.Contains(neighbour, mac(device)) {
+			network.Run("ip neigh flush dev br0", fmt.Sprintf("ping -c1 -W3 10.10.0.%d", i+2))
+			if neighbour := network.Run(fmt.Sprintf("ip neigh show 10.10.0.%d", i+2)); !strings.Contains(neighbour, mac(device)) {
 				t.Fatalf("10.10.0.%d is at %s, want %s's %s", i+2, neighbour, device, mac(device))
 			}
 		}
 	}
+}
+
+// A WAN's IPv6 default route often comes by router advertisements, of which a
+// host that forwards takes no notice unless it is told to.
+func TestAdvertisedDefaultRouteSurvives(t *testing.T) {
+	local, internet := nstest.New(t, "local"), nstest.New(t, "internet")
+	nstest.Join(local, "eth1", internet, "wan1")
+	advertise := func() {
+		internet.Do(func() {
+			fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMPV6)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(fd)
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, 255)
+			unix.BindToDevice(fd, "wan1")
+			// Type 134, code, checksum, hop limit, flags, lifetime 1800 s.
+			packet := []byte{134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0}
+			allNodes := [16]byte{0: 0xff, 1: 0x02, 15: 1}
+			unix.Sendto(fd, packet, 0, &unix.SockaddrInet6{Addr: allNodes}) // an address that is still tentative: next time
+		})
+	}
+	advertised := func() bool {
+		return strings.Contains(local.Run("ip -6 route show default"), "proto ra")
+	}
+	wait := func(what string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !advertised(); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("no advertised default route %s:\n%s", what, local.Run("ip -6 route"))
+			}
+			advertise()
+		}
+	}
+	wait("at first")
+	spec := Spec{Interface: "nc0", Role: config.Local, Mode: config.RoutingNAT, Address: prefixes("fd19:152::3/127"), WANs: []WAN{{Device: "eth1"}}}
+	local.Do(func() {
+		dev := makeTunnel(t, spec.Address)
+		defer dev.Close()
+		r, err := Apply(t.TempDir(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !advertised() {
+			t.Error("Apply lost the advertised default route")
+		}
+		if table := local.Run("ip -6 route show table 4725030"); !strings.Contains(table, "default via fe80") {
+			t.Errorf("the WAN's table has no default route: %s", table)
+		}
+		local.Run("ip -6 route del default dev eth1")
+		wait("while forwarding")
+		if err := r.Undo(); err != nil {
+			t.Error(err)
+		}
+		if !advertised() {
+			t.Error("Undo lost the advertised default route")
+		}
+	})
 }

@@ -54,6 +54,14 @@
 // address goes to the client, what the client sends from there enters the
 // tunnel. The client's gateway is the local portal's own tunnel address, which
 // is put on the client's device: it cannot clash with a modem's 192.168.1.1.
+// On the client, for a public address 203.0.113.2:
+//
+//	ip addr add 203.0.113.2/32 dev eth0
+//	ip route add 172.19.152.3 dev eth0
+//	ip route add default via 172.19.152.3
+//
+// Where the remote stands behind a one-to-one NAT, its public address is the
+// one that it has itself: name it in PublicAddress on both portals.
 //
 // On a local portal, in both modes (the paper's 3.3.3), each WAN has a table
 // with a copy of the main table's routes by that device. A socket bound to the
@@ -67,7 +75,8 @@
 //
 // The host's own firewall is not touched. An accept in a table of ours cannot
 // overrule a drop in another table, so where a forward chain drops by default
-// Warnings says so. In nat mode, answers to a port that the local portal's
+// Warnings says so. IPv6 forwarding is one switch for all devices: a host that
+// did not forward before, and has no firewall, forwards between any of them. In nat mode, answers to a port that the local portal's
 // WAN forwards into the LAN go into the tunnel.
 package routing
 

@@ -57,7 +57,7 @@ type Sysctl struct {
 	Value string `json:"value"`
 	// AtLeast leaves a greater value alone.
 	AtLeast bool `json:"at_least,omitzero"`
-	// Wanted: without it the tunnel works, but not as well.
+	// Optional: without it the tunnel works, but not as well.
 	Optional bool `json:"optional,omitzero"`
 	// Old is the value before, and Siblings are those of the same parameter of
 	// the other devices where this one changes them all. Known once it was set.
