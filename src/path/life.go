@@ -7,6 +7,7 @@ import (
 
 	"netcombiner/src/mono"
 	"netcombiner/src/packet"
+	"netcombiner/src/transport"
 	"netcombiner/src/wire"
 )
 
@@ -64,6 +65,19 @@ func (p *Path) Attach(now mono.Time, e Endpoint, overhead int) Events {
 func (p *Path) Detach(now mono.Time) Events {
 	p.endpoint, p.candidate, p.proof = Endpoint{}, Endpoint{}, proof{}
 	return p.to(now, Down)
+}
+
+// FlowDied takes a flow that is finished away. Another that is being proved
+// takes over.
+func (p *Path) FlowDied(now mono.Time, f transport.Flow) Events {
+	switch {
+	case p.state == Down || p.endpoint.Flow != f && p.candidate.Flow != f:
+		return 0
+	case p.candidate.Flow == nil || p.candidate.Flow == f:
+		return p.Detach(now)
+	}
+	p.endpoint = Endpoint{}
+	return p.to(now, Connecting)
 }
 
 // Reset forgets what the peer knew of this path: the peer is a new one.

@@ -143,6 +143,15 @@ func (k *core) addPath(now mono.Time, f path.Fixed, s path.Settings) (*path.Path
 	return p, nil
 }
 
+// attach gives a path of the local portal a flow. Without a session, it is
+// told of the handshake under way by a fresh HELLO.
+func (k *core) attach(now mono.Time, p *path.Path, e path.Endpoint, overhead int) {
+	k.act(now, p, p.Attach(now, e, overhead))
+	if k.session.Sending(now) == nil {
+		k.session.Hurry(now)
+	}
+}
+
 // dropPath forgets a path; what it had is rescued.
 func (k *core) dropPath(now mono.Time, p *path.Path) {
 	k.act(now, p, p.Detach(now))
@@ -549,7 +558,11 @@ func (k *core) deadline(now mono.Time) mono.Time {
 		}
 	}
 	if k.local && k.attached && !k.works {
-		d = min(d, max(k.session.HelloAt(), k.lastUsable.Add(k.lostAfter())))
+		hello := k.session.HelloAt()
+		if k.session.Sending(now) != nil {
+			hello = max(hello, k.lastUsable.Add(k.lostAfter()))
+		}
+		d = min(d, hello)
 	}
 	if active || k.exchange.Waiting() {
 		d = min(d, k.nextChore)

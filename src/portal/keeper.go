@@ -94,8 +94,7 @@ func (k *keeper) run(ctx context.Context) {
 		k.complaint = ""
 		k.portal.do(func(now mono.Time) {
 			e := path.Endpoint{Flow: f, Local: f.Local(), Remote: f.Remote()}
-			events := k.path.Attach(now, e, k.transport.Overhead(e.Remote.Addr()))
-			k.portal.core.act(now, k.path, events)
+			k.portal.core.attach(now, k.path, e, k.transport.Overhead(e.Remote.Addr()))
 		})
 		k.watch(ctx, f)
 		f.Close()

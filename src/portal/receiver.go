@@ -96,9 +96,7 @@ func (p *Portal) accept(l transport.Listener, kind transport.Transport, allow []
 // flowDied takes a flow that is finished from the paths that used it.
 func (k *core) flowDied(now mono.Time, f *flow) {
 	for _, p := range k.order {
-		if e := p.Endpoint(); e.Flow == transport.Flow(f) {
-			k.act(now, p, p.Detach(now))
-		}
+		k.act(now, p, p.FlowDied(now, f))
 	}
 }
 

@@ -166,6 +166,9 @@ func (s *Session) Hello(now mono.Time) []byte {
 	return s.newHello(now, s.cookie, false)
 }
 
+// Hurry makes the next Hello due now.
+func (s *Session) Hurry(now mono.Time) { s.due = min(s.due, now) }
+
 // Rekey returns a HELLO to send inside the session, when new keys are due, or
 // nil. sent is the highest number of messages any path sent.
 func (s *Session) Rekey(now mono.Time, sent uint64) []byte {
