@@ -11,6 +11,7 @@ import (
 	"netcombiner/src/linkwatch"
 	"netcombiner/src/portal"
 	"netcombiner/src/transport"
+	"netcombiner/src/transport/tcp"
 	"netcombiner/src/transport/udp"
 	"netcombiner/src/tundevice"
 )
@@ -41,7 +42,7 @@ func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
 	}
 	return portal.New(portal.Options{
 		Config: o.Config, Version: o.Version, Device: o.Device, Log: o.Log, Links: links,
-		Transports: []transport.Transport{udp.Transport{}},
+		Transports: []transport.Transport{udp.Transport{}, tcp.Transport{}},
 		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		},
