@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			run := filepath.Join(e.WorkDir, "run")
 			e.Setenv("NETCOMBINER_RUN_DIR", run)
 			e.Setenv("NC_CONFIG_DIR", filepath.Join(e.WorkDir, "etc"))
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else every command takes a second
 			e.Setenv("NC_LOG", filepath.Join(e.WorkDir, "log"))
 			e.Defer(func() { killAll(run) })
 			if err := os.MkdirAll(filepath.Join(e.WorkDir, "etc"), 0o755); err != nil {
