@@ -32,6 +32,24 @@ func watch(t *testing.T, ns *nstest.NS) <-chan Event {
 	return events
 }
 
+// join joins a and b, and waits until both have seen the carrier.
+func join(t *testing.T, a *nstest.NS, deviceA string, b *nstest.NS, deviceB string) {
+	t.Helper()
+	nstest.Join(a, deviceA, b, deviceB)
+	for ns, device := range map[*nstest.NS]string{a: deviceA, b: deviceB} {
+		ns.Do(func() {
+			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+				if _, up, err := State(device); up && err == nil {
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("%s has no carrier", device)
+				}
+			}
+		})
+	}
+}
+
 // expect reads events until all that are wanted have come, and fails on one
 // of forbidden.
 func expect(t *testing.T, events <-chan Event, wanted []Event, forbidden ...Event) {
@@ -58,7 +76,7 @@ func expect(t *testing.T, events <-chan Event, wanted []Event, forbidden ...Even
 
 func TestWatchSeesWhatAPathNeeds(t *testing.T) {
 	ns, far := nstest.New(t, "host"), nstest.New(t, "far")
-	nstest.Join(ns, "eth1", far, "eth0")
+	join(t, ns, "eth1", far, "eth0")
 	events := watch(t, ns)
 
 	ns.Run("ip addr add 192.0.2.2/24 dev eth1")
@@ -83,7 +101,7 @@ func TestWatchSeesWhatAPathNeeds(t *testing.T) {
 
 func TestRoutesOfOtherTablesAreNotNews(t *testing.T) {
 	ns, far := nstest.New(t, "host"), nstest.New(t, "far")
-	nstest.Join(ns, "eth1", far, "eth0")
+	join(t, ns, "eth1", far, "eth0")
 	ns.Run("ip addr add 192.0.2.2/24 dev eth1")
 	events := watch(t, ns)
 	ns.Run("ip route add default via 192.0.2.1 table 100", "ip route add 203.0.113.0/24 via 192.0.2.1",
@@ -122,7 +140,7 @@ func TestWatchSurvivesAFlood(t *testing.T) {
 
 func TestStateAddrsAndDeviceOf(t *testing.T) {
 	ns, far := nstest.New(t, "host"), nstest.New(t, "far")
-	nstest.Join(ns, "eth1", far, "eth0")
+	join(t, ns, "eth1", far, "eth0")
 	ns.Run("ip addr add 192.0.2.2/24 dev eth1", "ip addr add 192.0.2.3/24 dev eth1",
 		"ip addr add 2001:db8::2/64 dev eth1 nodad",
 		"ip addr add 2001:db8::3/64 dev eth1 nodad preferred_lft 0",
