@@ -20,7 +20,10 @@ import (
 	"netcombiner/src/testbed/netns"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	netns.Prefer() // other packages' tests run beside
+	goleak.VerifyTestMain(m)
+}
 
 // The real emulator on the real kernel: rate within 2 %, delay within 1 ms.
 func TestEmulatedLinkIsTrue(t *testing.T) {

@@ -4,6 +4,8 @@ package testbed
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -25,13 +27,30 @@ func TestFlowOverTwoLinks(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", daemon, "netcombiner/src/cmd/netcombiner").CombinedOutput(); err != nil {
 		t.Fatalf("building the daemon: %v\n%s", err, out)
 	}
+	// A busy host slows the flow, though it never breaks it: three tries for the rates.
+	for try := range 3 {
+		slow := flowOverTwoLinks(t, daemon)
+		switch {
+		case slow == nil:
+			return
+		case try < 2:
+			t.Logf("try %d, load %.1f: %v", try+1, measure.Load(), slow)
+		default:
+			t.Error(slow)
+		}
+	}
+}
+
+// flowOverTwoLinks returns an error where the flow is slower than it should
+// be; what must not happen however busy the host is fails the test.
+func flowOverTwoLinks(t *testing.T, daemon string) (slow error) {
 	const rate = 8e6
 	l, err := lab.New(lab.Config{Links: even(2, rate)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	e := &evaluation{EvaluateConfig: EvaluateConfig{Program: daemon, Routing: "none"}}
 	tunnel, err := e.tunnel(ctx, l, "udp")
@@ -39,12 +58,12 @@ func TestFlowOverTwoLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tunnel.Close()
-
 	s, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5203, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
+
 	wait := func(at time.Duration) {
 		t.Helper()
 		if err := pause(ctx, at-s.Now()); err != nil {
@@ -59,39 +78,34 @@ func TestFlowOverTwoLinks(t *testing.T) {
 		}
 		return stats.DeliveredBytes
 	}
+	atLeast := func(what string, got, want float64) {
+		t.Helper()
+		t.Logf("%s: %.1f Mbit/s", what, got/1e6)
+		if got == 0 {
+			t.Errorf("%s: nothing at all came", what)
+		}
+		if got < want {
+			slow = errors.Join(slow, fmt.Errorf("%s: %.1f Mbit/s, want %.1f", what, got/1e6, want/1e6))
+		}
+	}
 
 	wait(5 * time.Second)
-	a, b := carried("a"), carried("b")
-	both := s.Rate(2*time.Second, 5*time.Second)
-	t.Logf("over both links %.1f Mbit/s; %d and %d bytes crossed them", both/1e6, a, b)
-	if both < 1.1*rate {
-		t.Errorf("two links of 8 Mbit/s gave %.1f Mbit/s", both/1e6)
-	}
-	if min(a, b) < max(a, b)/4 {
+	atLeast("over two links of 8 Mbit/s", s.Rate(2*time.Second, 5*time.Second), 1.1*rate)
+	if a, b := carried("a"), carried("b"); min(a, b) < max(a, b)/4 {
 		t.Errorf("the links carried %d and %d bytes", a, b)
 	}
-
 	if err := l.Link("a").Cut(true); err != nil {
 		t.Fatal(err)
 	}
 	wait(9 * time.Second)
-	one := s.Rate(6*time.Second, 9*time.Second)
-	silence, at := s.Silence(5*time.Second, 9*time.Second)
-	t.Logf("over one link %.1f Mbit/s, silent for %v at %v", one/1e6, silence, at)
-	if one < rate/2 {
-		t.Errorf("with one link dead the flow has %.1f Mbit/s of the other's 8", one/1e6)
-	}
-
+	atLeast("with one dead", s.Rate(6*time.Second, 9*time.Second), rate/2)
 	if err := l.Link("a").Cut(false); err != nil {
 		t.Fatal(err)
 	}
 	wait(14 * time.Second)
-	again := s.Rate(11*time.Second, 14*time.Second)
-	t.Logf("over both again %.1f Mbit/s", again/1e6)
-	if again < 1.1*rate {
-		t.Errorf("with both links back the flow has %.1f Mbit/s", again/1e6)
-	}
+	atLeast("with both again", s.Rate(11*time.Second, 14*time.Second), 1.1*rate)
 	if err := s.Broken(); err != nil {
 		t.Errorf("the connection broke: %v", err)
 	}
+	return slow
 }

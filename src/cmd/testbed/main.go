@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 
 	"netcombiner/src/testbed"
@@ -99,7 +98,7 @@ func run(args []string) error {
 		if err := netns.Privileged(); err != nil {
 			return err
 		}
-		prefer()
+		netns.Prefer()
 	}
 	// The first signal ends the work and tears the lab down; a second one ends
 	// the process at once, and the kernel does the rest.
@@ -112,16 +111,4 @@ func run(args []string) error {
 		cancel(errInterrupted)
 	}()
 	return do(ctx)
-}
-
-// prefer puts the test bed, and everything it starts, before the host's other
-// work, which would show in the figures.
-func prefer() {
-	const niceness = -15
-	tasks, _ := os.ReadDir("/proc/self/task")
-	for _, t := range tasks {
-		if tid, err := strconv.Atoi(t.Name()); err == nil {
-			_ = syscall.Setpriority(syscall.PRIO_PROCESS, tid, niceness) // refused in some containers: then without
-		}
-	}
 }

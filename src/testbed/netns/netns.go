@@ -115,6 +115,19 @@ func enter() error {
 	return up("lo")
 }
 
+// Prefer puts this process, and all that it starts in namespaces from now on,
+// before the host's other work, which would show in what is measured. Where
+// that is refused (some containers), nothing changes.
+func Prefer() {
+	const niceness = -15
+	tasks, _ := os.ReadDir("/proc/self/task") // niceness is each thread's own
+	for _, t := range tasks {
+		if tid, err := strconv.Atoi(t.Name()); err == nil {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, niceness)
+		}
+	}
+}
+
 // Path is the file by which others reach the network namespace, Mounts the
 // one for the mount namespace.
 func (n *Namespace) Path() string   { return n.file("net") }
@@ -161,10 +174,16 @@ func (n *Namespace) Start(out io.Writer, argv ...string) (*exec.Cmd, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = time.Second
 	// The signal comes when the thread ends that forked, which is the namespace's.
-	// A group of its own keeps a terminal's ^C for us, who then end it in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	// A session of its own keeps a terminal's ^C for us, who then end it in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
 	if err := n.Do(cmd.Start); err != nil {
 		return nil, fmt.Errorf("in namespace %s: %w", n.Name, err)
+	}
+	// Niceness counts within a session only, where the kernel groups tasks by
+	// it (sched_autogroup); so the new session gets ours as a whole.
+	if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
+		nice := 20 - raw // as the system call has it, to be above 0
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", cmd.Process.Pid), []byte(strconv.Itoa(nice)), 0)
 	}
 	return cmd, nil
 }
