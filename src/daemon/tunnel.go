@@ -119,8 +119,8 @@ func (t *tunnel) runPortal(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ready := make(chan struct{})
 	go func() {
-		defer close(t.portalEnded)
 		t.portalErr = t.portal.Run(running, func() { close(ready) })
+		close(t.portalEnded) // not deferred: a panic is no end of the portal's own
 	}()
 	t.undoLater("the portal", func() error {
 		cancel()
