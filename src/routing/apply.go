@@ -80,8 +80,8 @@ func apply(sys system, dir string, spec Spec) (*Routing, error) {
 		return nil, err
 	}
 	r.journal.Slot = freeSlot(others)
-	if err := r.reconcile(spec, others); err != nil {
-		return nil, errors.Join(err, r.undo(others))
+	if err := r.reconcile(spec, stepsOf(others)); err != nil {
+		return nil, errors.Join(err, r.undo(stepsOf(others)))
 	}
 	return r, nil
 }
@@ -103,7 +103,7 @@ func (r *Routing) Refresh(spec Spec) error {
 	if err != nil {
 		return err
 	}
-	return r.reconcile(spec, others)
+	return r.reconcile(spec, stepsOf(others))
 }
 
 // Undo takes everything back. It may be called again after an error.
@@ -122,7 +122,7 @@ func (r *Routing) Undo() error {
 	if err != nil {
 		return err
 	}
-	return r.undo(others)
+	return r.undo(stepsOf(others))
 }
 
 // Steps are the changes in force, in the order in which they were made.
@@ -143,13 +143,16 @@ func (r *Routing) Warnings() []string {
 
 func (r *Routing) path() string { return journalPath(r.dir, r.journal.Interface) }
 
-// reconcile brings what is in force to what spec asks for now.
-func (r *Routing) reconcile(spec Spec, others []*journal) error {
+// reconcile brings what is in force to what spec asks for now. shared are the
+// steps of the host's other tunnels.
+func (r *Routing) reconcile(spec Spec, shared index) error {
 	host, err := r.system.snapshot()
 	if err != nil {
 		return fmt.Errorf("reading the host's routing: %w", err)
 	}
-	asBefore(&host, r.journal.Steps, others)
+	mine := indexOf(r.journal.Steps)
+	asBefore(&host, shared)
+	asBefore(&host, mine)
 	plan, err := Plan(spec, host, r.journal.Slot)
 	if err != nil {
 		return err
@@ -159,17 +162,18 @@ func (r *Routing) reconcile(spec Spec, others []*journal) error {
 	}
 	var wanted []Step
 	for _, step := range plan {
-		own, err := r.own(step, others)
+		own, err := r.own(step, mine, shared)
 		if err != nil {
 			return err
 		}
 		if own {
-			wanted = append(wanted, r.remember(step, others))
+			wanted = append(wanted, r.remember(step, mine, shared))
 		}
 	}
 	var obsolete []Step
+	still := indexOf(wanted)
 	for _, step := range r.journal.Steps {
-		if find(wanted, step.key()) == nil {
+		if !still.has(step) {
 			obsolete = append(obsolete, step)
 		}
 	}
@@ -178,7 +182,7 @@ func (r *Routing) reconcile(spec Spec, others []*journal) error {
 	if err := r.journal.write(r.path()); err != nil {
 		return err
 	}
-	errs := []error{r.unmakeAll(obsolete, others)}
+	errs := []error{r.unmakeAll(obsolete, shared)}
 	for _, step := range wanted {
 		if err := r.system.make(step); err != nil && !(step.Sysctl != nil && step.Sysctl.Optional) {
 			errs = append(errs, fmt.Errorf("%s: %w", firstLine(step.String()), err))
@@ -188,21 +192,18 @@ func (r *Routing) reconcile(spec Spec, others []*journal) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	if len(obsolete) == 0 {
+		return nil // the journal is right as it is
+	}
 	r.journal.Steps = wanted
 	return r.journal.write(r.path())
 }
 
 // own says whether a planned step is ours to make, and so to undo: not when
 // somebody else has made it already.
-func (r *Routing) own(step Step, others []*journal) (bool, error) {
-	key := step.key()
-	if find(r.journal.Steps, key) != nil {
-		return true, nil
-	}
-	for _, j := range others {
-		if find(j.Steps, key) != nil {
-			return true, nil // shared: the last one undoes it
-		}
+func (r *Routing) own(step Step, mine, shared index) (bool, error) {
+	if mine.has(step) || shared.has(step) {
+		return true, nil // of what is shared, the last tunnel undoes it
 	}
 	if step.Sysctl != nil {
 		now, _, err := r.system.sysctl(step.Sysctl.Key)
@@ -231,18 +232,16 @@ func (s *Sysctl) satisfied(value string) bool {
 
 // remember adds to a step what is needed to undo it: the first owner's memory,
 // or else what is there now.
-func (r *Routing) remember(step Step, others []*journal) Step {
+func (r *Routing) remember(step Step, mine, shared index) Step {
 	if step.Sysctl == nil {
 		return step
 	}
 	s := *step.Sysctl
-	known := find(r.journal.Steps, step.key())
-	for _, j := range others {
-		if known == nil {
-			known = find(j.Steps, step.key())
-		}
+	known, ok := mine[step.key()]
+	if !ok {
+		known, ok = shared[step.key()]
 	}
-	if known != nil {
+	if ok {
 		s.Old, s.Siblings = known.Sysctl.Old, known.Sysctl.Siblings
 	} else if old, siblings, err := r.system.sysctl(s.Key); err == nil {
 		s.Old, s.Siblings = old, siblings
@@ -250,32 +249,26 @@ func (r *Routing) remember(step Step, others []*journal) Step {
 	return Step{Sysctl: &s}
 }
 
-// asBefore puts into host the sysctls as they were before any tunnel.
-func asBefore(host *Host, own []Step, others []*journal) {
-	set := func(steps []Step) {
-		for _, step := range steps {
-			if step.Sysctl == nil {
-				continue
-			}
-			if _, read := host.Sysctl[step.Sysctl.Key]; read {
-				host.Sysctl[step.Sysctl.Key] = step.Sysctl.Old
-			}
+// asBefore puts into host the sysctls as they were before the steps.
+func asBefore(host *Host, steps index) {
+	restore := func(key, old string) {
+		if _, read := host.Sysctl[key]; read {
+			host.Sysctl[key] = old
+		}
+	}
+	for _, step := range steps {
+		if step.Sysctl != nil {
+			restore(step.Sysctl.Key, step.Sysctl.Old)
 			for key, old := range step.Sysctl.Siblings {
-				if _, read := host.Sysctl[key]; read {
-					host.Sysctl[key] = old
-				}
+				restore(key, old)
 			}
 		}
 	}
-	for _, j := range others {
-		set(j.Steps)
-	}
-	set(own)
 }
 
 // undo takes back what the journal says, and keeps in it what it could not.
-func (r *Routing) undo(others []*journal) error {
-	if err := r.unmakeAll(r.journal.Steps, others); err != nil {
+func (r *Routing) undo(shared index) error {
+	if err := r.unmakeAll(r.journal.Steps, shared); err != nil {
 		return err
 	}
 	r.journal.Steps = nil
@@ -287,11 +280,10 @@ func (r *Routing) undo(others []*journal) error {
 
 // unmakeAll undoes steps, the last first, but for those that another tunnel
 // needs. It goes on after an error.
-func (r *Routing) unmakeAll(steps []Step, others []*journal) error {
+func (r *Routing) unmakeAll(steps []Step, shared index) error {
 	var errs []error
 	for _, step := range slices.Backward(steps) {
-		shared := slices.ContainsFunc(others, func(j *journal) bool { return find(j.Steps, step.key()) != nil })
-		if shared {
+		if shared.has(step) {
 			continue
 		}
 		if err := r.system.unmake(step); err != nil {
@@ -330,7 +322,7 @@ func cleanup(sys system, dir, iface string) error {
 	}
 	r := &Routing{system: sys, dir: dir, journal: *left}
 	r.journal.Interface = iface
-	return r.undo(others)
+	return r.undo(stepsOf(others))
 }
 
 func firstLine(s string) string {

@@ -102,12 +102,28 @@ func freeSlot(others []*journal) int {
 	return slot
 }
 
-// find returns the step with this key, or nil.
-func find(steps []Step, key string) *Step {
-	for i := range steps {
-		if steps[i].key() == key {
-			return &steps[i]
-		}
+// index finds steps by their keys.
+type index map[string]Step
+
+func indexOf(steps []Step) index {
+	x := make(index, len(steps))
+	for _, s := range steps {
+		x[s.key()] = s
 	}
-	return nil
+	return x
+}
+
+func (x index) has(s Step) bool {
+	_, ok := x[s.key()]
+	return ok
+}
+
+// stepsOf returns the steps of all journals. Of several with the same key it
+// does not matter which: what they remember is the same.
+func stepsOf(journals []*journal) index {
+	var all []Step
+	for _, j := range journals {
+		all = append(all, j.Steps...)
+	}
+	return indexOf(all)
 }

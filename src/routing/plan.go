@@ -60,7 +60,7 @@ func Plan(spec Spec, host Host, slot int) ([]Step, error) {
 	if slot < 0 || slot >= maxSlots {
 		return nil, fmt.Errorf("at most %d tunnels on a host can have a Routing", maxSlots)
 	}
-	p := &planner{spec: spec, host: host, table: uint32(firstTable + slot*tablesPerSlot)}
+	p := &planner{spec: spec, host: host, table: uint32(firstTable + slot*tablesPerSlot), seen: map[string]bool{}}
 	var err error
 	switch {
 	case spec.Mode == config.RoutingNone || spec.Mode == "":
@@ -82,6 +82,7 @@ type planner struct {
 	host  Host
 	table uint32
 	steps []Step
+	seen  map[string]bool // keys of steps
 }
 
 func (p *planner) rule(r Rule)       { p.add(Step{Rule: &r}) }
@@ -95,8 +96,8 @@ func (p *planner) tunnelHas(v6 bool) bool {
 
 // add leaves out what is there already.
 func (p *planner) add(s Step) {
-	key := s.key()
-	if !slices.ContainsFunc(p.steps, func(old Step) bool { return old.key() == key }) {
+	if key := s.key(); !p.seen[key] {
+		p.seen[key] = true
 		p.steps = append(p.steps, s)
 	}
 }
