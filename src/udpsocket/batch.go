@@ -167,7 +167,7 @@ type sender struct {
 	step     func(fd uintptr) bool // writable, bound once
 
 	next, end int        // headers[next:end] are still to go out
-	retried   bool       // headers[next] was refused once
+	again     bool       // headers[next] met a fault once
 	refused   unix.Errno // the first refusal
 }
 
@@ -178,9 +178,8 @@ func (w *sender) init(oneByOne bool) {
 }
 
 // Send sends ms in order; see transport.Flow. The Bufs are read during the
-// call and are the caller's own again afterwards. An ICMP error that an
-// earlier message brought upon the socket counts as a refusal too, though the
-// message at hand is then sent all the same.
+// call and are the caller's own again afterwards. An ICMP error, which anybody
+// can forge and every MTU probe that is too long brings, is no refusal.
 func (s *Socket) Send(ms []transport.Message) (int, error) {
 	w := &s.out
 	w.mu.Lock()
@@ -188,7 +187,7 @@ func (s *Socket) Send(ms []transport.Message) (int, error) {
 	w.refused = 0
 	for done := 0; done < len(ms); {
 		batch := ms[done:min(done+Batch, len(ms))]
-		w.next, w.end, w.retried = 0, 0, false
+		w.next, w.end, w.again = 0, 0, false
 		for i := range batch {
 			s.prepare(&batch[i])
 		}
@@ -250,7 +249,7 @@ func (w *sender) writable(fd uintptr) bool {
 		switch errno {
 		case 0:
 			w.next += n
-			w.retried = false
+			w.again = false
 		case unix.EAGAIN:
 			return false
 		case unix.EINTR:
@@ -260,13 +259,13 @@ func (w *sender) writable(fd uintptr) bool {
 			}
 			w.oneByOne = true
 		default:
-			// The fault is this datagram's own, or one that an earlier datagram
-			// left behind and that is now taken off. Only a second try tells.
-			w.refuse(errno)
-			if w.retried {
+			// The fault is this datagram's own, or what an ICMP error left on
+			// the socket, from which it is now taken off. A second try tells.
+			if w.again {
+				w.refuse(errno)
 				w.next++
 			}
-			w.retried = !w.retried
+			w.again = !w.again
 		}
 	}
 	return true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -13,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"netcombiner/src/testbed/netns"
-	"netcombiner/src/transport"
 )
 
 // run runs commands, one a line, inside the namespace and returns what they
@@ -87,10 +87,11 @@ func newNamespace(t *testing.T, name string) *netns.Namespace {
 // listens: a new link loses packets until the kernel has brought it up.
 func awaitAnswer(t *testing.T, n *netns.Namespace, at string) {
 	t.Helper()
-	s := dial(t, n, transport.Bind{}, at)
-	defer s.Close()
+	var conn net.Conn
+	check(t, n.Do(func() (err error) { conn, err = net.Dial("udp", at); return err }))
+	defer conn.Close()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if _, err := s.Send(message("ready?")); errors.Is(err, unix.ECONNREFUSED) {
+		if _, err := conn.Write([]byte("ready?")); errors.Is(err, unix.ECONNREFUSED) {
 			return
 		}
 	}

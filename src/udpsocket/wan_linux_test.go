@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -178,6 +179,23 @@ func TestCachedPathMTUIsIgnored(t *testing.T) {
 		mustSend(t, s, []transport.Message{{Buf: make([]byte, size)}})
 		if m := receive(t, at); m.N != size {
 			t.Errorf("%d bytes came as %d", size, m.N)
+		}
+	}
+}
+
+// Nor does the ICMP error itself, which a probe that is too long brings: it
+// refuses neither the next message nor the next probe.
+func TestFragmentationNeededRefusesNothing(t *testing.T) {
+	router, server := twoWANs(t)
+	check(t, server.Sysctl("net.ipv4.ip_forward", "1"))
+	run(t, server, "ip route add 198.51.100.0/24 dev isp1 mtu 1300")
+	s := dial(t, router, transport.Bind{Device: "wan0"}, "198.51.100.1:4725")
+	for range 3 {
+		mustSend(t, s, []transport.Message{{Buf: make([]byte, 1472)}})
+		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(run(t, router, "ip route get 198.51.100.1 oif wan0"), "mtu 1300"); {
+			if time.Now().After(deadline) {
+				t.Fatal("no ICMP error came")
+			}
 		}
 	}
 }

@@ -50,8 +50,9 @@ func (Transport) Overhead(addr netip.Addr) int {
 	return 40 + 20 + prefixSize
 }
 
-// Dial connects to remote; see transport.Transport. It waits until ctx ends,
-// and is the system's to end after about two minutes.
+// Dial connects to remote; see transport.Transport. It waits until ctx ends, or
+// for 16 s. Where bind's interface does not exist, or has no way to remote, it
+// fails at once with an error that names both.
 func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPort) (transport.Flow, error) {
 	conn, err := udpsocket.DialStream(ctx, bind, remote, t.options())
 	if err != nil {
