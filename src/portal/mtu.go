@@ -16,29 +16,32 @@ const (
 )
 
 // chooseMTU lets the tunnel's MTU follow the smallest of the paths that are
-// up. A path whose search has shown nothing yet does not count: it would cut
-// the MTU for the blink of an eye.
+// up. A path whose search is not over does not lower it, while another carries
+// packets as long as they are: a dip for the blink of an eye would cost every
+// packet in it.
 func (k *core) chooseMTU() {
 	if k.fixedMTU != 0 {
 		return
 	}
-	smallest := maxTunnelMTU
-	known := false
+	settled, searching := maxTunnelMTU+1, 0
 	for _, p := range k.order {
 		if s, _ := p.State(); s != path.Up {
 			continue
 		}
-		mtu, settled := p.InnerMTU()
-		if mtu == 0 {
-			known = true
-			continue
-		}
-		if settled || p.MTU() > path.BaseMTU {
-			smallest = min(smallest, mtu)
-			known = true
+		mtu, done := p.InnerMTU()
+		switch {
+		case mtu == 0: // any
+			settled = min(settled, maxTunnelMTU)
+		case done || mtu >= k.mtu:
+			settled = min(settled, mtu)
+		case p.MTU() > path.BaseMTU:
+			searching = max(searching, mtu)
 		}
 	}
-	if known {
-		k.mtu = max(smallest, k.floorMTU)
+	switch {
+	case settled <= maxTunnelMTU:
+		k.mtu = max(settled, k.floorMTU)
+	case searching > 0:
+		k.mtu = max(searching, k.floorMTU)
 	}
 }
