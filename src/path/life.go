@@ -188,7 +188,7 @@ func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
 		}
 		p.mtu.start(now, size)
 	}
-	events := EventMTU | p.to(now, Up)
+	events := p.to(now, Up)
 	if moved {
 		events |= EventRescue // what went to the old address is lost
 	}

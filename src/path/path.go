@@ -58,8 +58,6 @@ const (
 	// EventUp and EventFailed: the state changed to that.
 	EventUp
 	EventFailed
-	// EventMTU: the longest packet that the path carries changed.
-	EventMTU
 )
 
 // Settings is what a path is told: by its own configuration on the local

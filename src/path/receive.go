@@ -34,13 +34,13 @@ func (p *Path) AcknowledgeNow(now mono.Time) { p.received.ackAt = now }
 
 // Acknowledge handles the peer's acknowledgement. One that speaks of what was
 // never sent is ignored.
-func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) (events Events) {
+func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	l := &p.sent
 	largest := wire.Expand(a.Largest, l.next)
 	ack := wire.Expand(a.Ack, l.next)
 	nack := wire.Expand(a.Nack, l.next)
 	if largest >= l.next || ack > largest || nack > ack {
-		return 0
+		return
 	}
 	good := congestion.Acknowledgement{InFlight: l.inFlight}
 	bad := congestion.Loss{Next: l.next}
@@ -51,7 +51,6 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) (events Events) {
 		}
 	}
 	covered := largest - min(largest, uint64(64*a.Words)) // below it, Ack and Nack alone speak
-	mtu := p.mtu.proved
 	for s := l.first; s <= largest; s++ {
 		e := l.at(s)
 		if e.done {
@@ -78,10 +77,6 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) (events Events) {
 	if bad.Packets > 0 {
 		p.control.Lost(now, bad)
 	}
-	if p.mtu.proved != mtu {
-		events |= EventMTU
-	}
-	return events
 }
 
 // recentMemory is about how many messages Loss looks back over.

@@ -240,7 +240,7 @@ func (k *core) receive(now mono.Time, r *received) {
 		p.Moved(now, r.from)
 	}
 	if r.header.HasAck {
-		k.act(now, p, p.Acknowledge(now, &r.ack))
+		p.Acknowledge(now, &r.ack)
 	}
 	switch r.header.Type {
 	case wire.TypeData:
@@ -422,9 +422,6 @@ func (k *core) act(now mono.Time, p *path.Path, events path.Events) {
 	if events&path.EventFailed != 0 {
 		k.note(slog.LevelWarn, "path failed", "path", p.Name, "remote", p.Endpoint().Remote)
 	}
-	if events&(path.EventMTU|path.EventFailed|path.EventUp) != 0 {
-		k.chooseMTU()
-	}
 	if events&path.EventRescue != 0 {
 		state, _ := p.State()
 		if state == path.Up && !k.anyUsable() {
@@ -467,6 +464,7 @@ func (k *core) settle(now mono.Time) {
 		k.nextChore = now.Add(housekeeping)
 		k.chores(now)
 	}
+	k.chooseMTU()
 	k.exchange.Pump(now, k.consumers)
 }
 
