@@ -66,7 +66,7 @@ type Path struct {
 	Device     string     // Bind, when it names an interface
 	Source     netip.Addr // Bind, when it is an address
 	Remote     HostPort
-	Congestion string    // "newreno", "none"
+	Congestion string    // "newreno", "none"; on tcp always "none": the kernel's TCP does it
 	RateDown   int64     // bit/s, 0: no ceiling
 	RateUp     int64     // bit/s, 0: no ceiling
 	Metric     int       // 0…65535
