@@ -1,0 +1,75 @@
+# make            build/netcombiner
+# make demo       the main job on real traffic, in under three minutes
+# make test       the proof
+# The other targets are listed by: make help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+TOOLS   := $(CURDIR)/build/tools
+
+# What the namespaces and the measurements need.
+LAB := ip:iproute2 tc:iproute2 nft:nftables iperf3 ping:iputils-ping tcpdump
+
+GOLANGCI    := v2.15.0
+STATICCHECK := v0.8.2
+
+.PHONY: all
+all: ## the daemon: build/netcombiner
+	$(BUILD) -o build/netcombiner ./src/cmd/netcombiner
+
+.PHONY: testbed
+testbed: all
+	$(BUILD) -o build/testbed ./src/cmd/testbed
+
+.PHONY: demo
+demo: testbed ## show what it does, on real traffic
+	ci/need $(LAB)
+	build/testbed demo
+
+.PHONY: evaluate
+evaluate: testbed ## measure; ONLY=equal,failover,regain,restart chooses parts
+	ci/need $(LAB)
+	build/testbed evaluate -only "$(ONLY)"
+
+.PHONY: test
+test: testbed ## prove it: unit tests, virtual time, and the real kernel where root
+	ci/need $(LAB) gcc
+	go vet ./...
+	go test ./...
+	go test -race -short ./...
+
+.PHONY: soak
+soak: ## random faults in virtual time: SEEDS=10000, FIRST=1
+	go test ./src/portal -run TestRandomFaults -timeout 0 -v -seeds $(or $(SEEDS),10000) -first-seed $(or $(FIRST),1) 2>&1 | grep -v level=
+
+.PHONY: fuzz
+fuzz: ## every fuzz target, 30 s each; TIME=…
+	ci/fuzz $(or $(TIME),30s)
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/staticcheck ## gofmt, vet, staticcheck, golangci-lint, shellcheck
+	ci/need shellcheck
+	@test -z "$$(gofmt -l src)" || { echo "gofmt would change:"; gofmt -l src; exit 1; }
+	go vet ./...
+	$(TOOLS)/staticcheck ./...
+	$(TOOLS)/golangci-lint run ./...
+	shellcheck ci/need ci/fuzz ci/cross .ci/run
+
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+
+$(TOOLS)/staticcheck:
+	GOBIN=$(TOOLS) GOFLAGS= go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
+
+.PHONY: cross
+cross: ## build for every platform
+	ci/cross '-ldflags "$(LDFLAGS)"'
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build
+
+.PHONY: help
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
