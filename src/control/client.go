@@ -87,11 +87,13 @@ func (c *Client) ask(command string, timeout time.Duration, dst any) error {
 	if err := c.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
-	if _, err := c.conn.Write(append(request, '\n')); err != nil {
-		return fmt.Errorf("asking the daemon: %w", err)
-	}
+	// A daemon with too many clients says so and hangs up without listening:
+	// a failed write is no reason not to read.
+	_, unsent := c.conn.Write(append(request, '\n'))
 	if !c.lines.Scan() {
 		switch err := c.lines.Err(); {
+		case unsent != nil:
+			return fmt.Errorf("asking the daemon: %w", unsent)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("the daemon did not answer within %v", timeout)
 		case err != nil:
