@@ -34,8 +34,12 @@ func (e *evaluation) restart(ctx context.Context, role, transport string) error 
 	}
 	defer l.Close()
 	// From before the first handshake on, so that it is among what is sent again.
-	if err := record(l); err != nil {
-		return err
+	// Not over TCP: the kernel itself refuses a segment of a connection that is gone.
+	replays := transport == "udp"
+	if replays {
+		if err := record(l); err != nil {
+			return err
+		}
 	}
 	t, err := e.tunnel(ctx, l, transport)
 	if err != nil {
@@ -48,9 +52,9 @@ func (e *evaluation) restart(ctx context.Context, role, transport string) error 
 		killed = t.Remote
 	}
 	var gaps, silences, broken []float64
-	var replays [4][]float64
+	var replayed [4][]float64
 	for run := range e.Runs {
-		r, err := restart(ctx, l, t, killed)
+		r, err := restart(ctx, l, t, killed, replays)
 		if err != nil {
 			return err
 		}
@@ -59,7 +63,7 @@ func (e *evaluation) restart(ctx context.Context, role, transport string) error 
 		gaps = append(gaps, max(r.down.Gap, r.up.Gap).Seconds())
 		silences = append(silences, r.silence.Seconds())
 		broken = append(broken, map[bool]float64{true: 1}[r.broken != nil])
-		if transport != "udp" { // the kernel refuses a TCP segment of a connection that is gone
+		if !replays {
 			continue
 		}
 		p, err := attack(ctx, l, t, r.recorded, again)
@@ -72,17 +76,17 @@ func (e *evaluation) restart(ctx context.Context, role, transport string) error 
 		e.say("%s, run %d of %d: sent %d recorded packets again: %d rejected, %d forwarded, %d answered",
 			name, run+1, e.Runs, p.sent, p.rejected, p.forwarded, p.answered)
 		for i, v := range []int{p.sent, p.sent - p.rejected, p.forwarded, p.answered} {
-			replays[i] = append(replays[i], float64(v))
+			replayed[i] = append(replayed[i], float64(v))
 		}
 	}
 	e.add(name, "no traffic for", "s", AlwaysAtMost(2), gaps)
 	e.add(name, "the inner TCP flow silent for", "s", nil, silences)
 	e.add(name, "inner TCP connections broken", "", AlwaysAtMost(0), broken)
-	if transport == "udp" {
-		e.add(name, "recorded packets sent again", "", nil, replays[0])
-		e.add(name, "… of them not counted as rejected", "", AlwaysAtMost(0), replays[1])
-		e.add(name, "… forwarded", "", AlwaysAtMost(0), replays[2])
-		e.add(name, "… answered", "", AlwaysAtMost(0), replays[3])
+	if replays {
+		e.add(name, "recorded packets sent again", "", nil, replayed[0])
+		e.add(name, "… of them not counted as rejected", "", AlwaysAtMost(0), replayed[1])
+		e.add(name, "… forwarded", "", AlwaysAtMost(0), replayed[2])
+		e.add(name, "… answered", "", AlwaysAtMost(0), replayed[3])
 	}
 	return nil
 }
@@ -102,7 +106,7 @@ func (r restarted) verdict() string {
 	return "whole"
 }
 
-func restart(ctx context.Context, l *lab.Lab, t *lab.Tunnel, killed *lab.Portal) (r restarted, err error) {
+func restart(ctx context.Context, l *lab.Lab, t *lab.Tunnel, killed *lab.Portal, replays bool) (r restarted, err error) {
 	const (
 		killAt = 2 * time.Second
 		end    = 8 * time.Second
@@ -129,8 +133,10 @@ func restart(ctx context.Context, l *lab.Lab, t *lab.Tunnel, killed *lab.Portal)
 	if err := pause(ctx, killAt-stream.Now()); err != nil {
 		return r, err
 	}
-	if r.recorded, err = recorded(l); err != nil {
-		return r, err
+	if replays {
+		if r.recorded, err = recorded(l); err != nil {
+			return r, err
+		}
 	}
 	at := stream.Now()
 	killed.Kill()

@@ -6,8 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/netip"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,10 +27,7 @@ func TestFlowOverTwoLinks(t *testing.T) {
 	if err := netns.Privileged(); err != nil {
 		t.Skip("skipped: ", err)
 	}
-	daemon := filepath.Join(t.TempDir(), "netcombiner")
-	if out, err := exec.Command("go", "build", "-o", daemon, "netcombiner/src/cmd/netcombiner").CombinedOutput(); err != nil {
-		t.Fatalf("building the daemon: %v\n%s", err, out)
-	}
+	daemon := build(t)
 	// A busy host slows the flow, though it never breaks it: three tries for the rates.
 	for try := range 3 {
 		slow := flowOverTwoLinks(t, daemon)
@@ -37,6 +38,96 @@ func TestFlowOverTwoLinks(t *testing.T) {
 			t.Logf("try %d, load %.1f: %v", try+1, measure.Load(), slow)
 		default:
 			t.Error(slow)
+		}
+	}
+}
+
+func build(t *testing.T) (daemon string) {
+	t.Helper()
+	daemon = filepath.Join(t.TempDir(), "netcombiner")
+	if out, err := exec.Command("go", "build", "-o", daemon, "netcombiner/src/cmd/netcombiner").CombinedOutput(); err != nil {
+		t.Fatalf("building the daemon: %v\n%s", err, out)
+	}
+	return daemon
+}
+
+// With Routing = portal the client is the remote portal to the world, but for
+// SSH: the paper's 3.3.
+func TestClientHoldsThePublicAddress(t *testing.T) {
+	if err := netns.Privileged(); err != nil {
+		t.Skip("skipped: ", err)
+	}
+	l, err := lab.New(lab.Config{Links: even(2, 8e6)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	e := &evaluation{EvaluateConfig: EvaluateConfig{Program: build(t), Routing: "portal"}}
+	tunnel, err := e.tunnel(ctx, l, "udp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tunnel.Close()
+
+	// Each tells by its first bytes who it is.
+	listen := func(on *netns.Namespace, port int) {
+		t.Helper()
+		var listener net.Listener
+		err := on.Do(func() (err error) {
+			listener, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				c, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				fmt.Fprintf(c, "%s for %s\n", on.Name, c.RemoteAddr().(*net.TCPAddr).IP)
+				c.Close()
+			}
+		}()
+	}
+	answer := func(from *netns.Namespace, to netip.Addr, port uint16) string {
+		var c net.Conn
+		err := from.Do(func() (err error) {
+			c, err = net.DialTimeout("tcp", netip.AddrPortFrom(to, port).String(), 5*time.Second)
+			return err
+		})
+		if err != nil {
+			return err.Error()
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		text, _ := io.ReadAll(c)
+		return strings.TrimSpace(string(text))
+	}
+	listen(l.Client, 80)
+	listen(l.Remote, 22)
+	listen(l.Server, 80)
+	for _, c := range []struct {
+		name string
+		from *netns.Namespace
+		to   lab.Host
+		port uint16
+		who  string
+		sees lab.Host
+	}{
+		{"inbound", l.Server, lab.Remote, 80, "client", lab.Server},
+		{"inbound SSH", l.Server, lab.Remote, 22, "remote", lab.Server},
+		{"outbound", l.Client, lab.Server, 80, "server", lab.Remote},
+	} {
+		for i, to := range []netip.Addr{c.to.V4, c.to.V6} {
+			want := fmt.Sprintf("%s for %v", c.who, []netip.Addr{c.sees.V4, c.sees.V6}[i])
+			if got := answer(c.from, to, c.port); got != want {
+				t.Errorf("%s to %v: %q, want %q", c.name, to, got, want)
+			}
 		}
 	}
 }
@@ -52,7 +143,7 @@ func flowOverTwoLinks(t *testing.T, daemon string) (slow error) {
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	e := &evaluation{EvaluateConfig: EvaluateConfig{Program: daemon, Routing: "none"}}
+	e := &evaluation{EvaluateConfig: EvaluateConfig{Program: daemon}}
 	tunnel, err := e.tunnel(ctx, l, "udp")
 	if err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func run(args []string) error {
 		var c testbed.DemoConfig
 		flags.DurationVar(&c.For, "for", 0, "how `long` each throughput measurement lasts (default 8s)")
 		flags.StringVar(&c.Transport, "transport", "", "`name` of the paths' transport: udp or tcp (default udp)")
-		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnel: nat or none (default nat)")
+		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnel: nat, portal or none (default nat)")
 		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")
 		flags.StringVar(&c.Dir, "dir", "", "`folder` of summary.json and the logs (default build/demo)")
 		do = func(ctx context.Context) error { return testbed.Demo(ctx, c, os.Stdout) }
@@ -70,7 +70,7 @@ func run(args []string) error {
 		flags.IntVar(&c.Runs, "runs", 0, "`number` of runs of each figure (default 3)")
 		flags.DurationVar(&c.For, "for", 0, "how `long` each throughput measurement lasts (default 10s)")
 		flags.StringVar(&c.Transports, "transports", "", "`names`, separated by commas (default udp,tcp)")
-		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnels: nat or none (default nat)")
+		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnels: nat, portal or none (default nat)")
 		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")
 		flags.StringVar(&c.Dir, "dir", "", "`folder` of results.json (default build/evaluation)")
 		do = func(ctx context.Context) error { return testbed.Evaluate(ctx, c, os.Stdout) }

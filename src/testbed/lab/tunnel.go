@@ -87,6 +87,11 @@ func (lab *Lab) StartTunnel(c TunnelConfig) (*Tunnel, error) {
 		Local:  &Portal{Role: "local", Machine: lab.Local, lab: lab, config: c},
 		Remote: &Portal{Role: "remote", Machine: lab.Remote, lab: lab, config: c},
 	}
+	if c.Routing == "portal" {
+		if err := lab.holdPublicAddress(); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range []*Portal{t.Remote, t.Local} {
 		if err := p.log.open(c.LogDir, p.Role); err == nil {
 			err = p.Machine.WriteFile(p.configFile(), []byte(p.text(key)), 0o600)
@@ -100,6 +105,27 @@ func (lab *Lab) StartTunnel(c TunnelConfig) (*Tunnel, error) {
 		}
 	}
 	return t, nil
+}
+
+// holdPublicAddress gives the client the remote portal's public addresses in
+// place of its own, as Routing = portal wants it (the paper's 3.3.2).
+func (lab *Lab) holdPublicAddress() error {
+	const device = "eth0"
+	c := lab.Client
+	err := c.Forget(device)
+	for i, addr := range []netip.Addr{Remote.V4, Remote.V6} {
+		gateway := []netip.Addr{Gateway.V4, Gateway.V6}[i]
+		for _, step := range []func() error{
+			func() error { return c.Address(device, netip.PrefixFrom(addr, addr.BitLen())) },
+			func() error { return c.Route(netip.PrefixFrom(gateway, gateway.BitLen()), netip.Addr{}, device, 0, 0) },
+			func() error { return c.Route(anywhere[i], gateway, device, 0, 0) },
+		} {
+			if err == nil {
+				err = step()
+			}
+		}
+	}
+	return err
 }
 
 // Close ends both daemons.

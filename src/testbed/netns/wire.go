@@ -61,6 +61,19 @@ func (n *Namespace) Address(device string, prefixes ...netip.Prefix) error {
 	})
 }
 
+// Forget removes all addresses of an interface, and with them their routes.
+func (n *Namespace) Forget(device string) error {
+	return n.onLink(device, func(l netlink.Link) error {
+		addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		for _, a := range addrs {
+			if !a.IP.IsLinkLocalUnicast() {
+				err = errors.Join(err, netlink.AddrDel(l, &a))
+			}
+		}
+		return err
+	})
+}
+
 // Route adds a route by way of gateway, or of device alone where gateway is
 // the zero Addr. table 0 is the main one.
 func (n *Namespace) Route(to netip.Prefix, gateway netip.Addr, device string, metric, table int) error {
@@ -68,6 +81,8 @@ func (n *Namespace) Route(to netip.Prefix, gateway netip.Addr, device string, me
 		r := &netlink.Route{Dst: ipNet(to.Masked()), LinkIndex: l.Attrs().Index, Priority: metric, Table: table}
 		if gateway.IsValid() {
 			r.Gw = gateway.AsSlice()
+		} else if to.Addr().Is4() {
+			r.Scope = netlink.SCOPE_LINK // or no gateway may lie there
 		}
 		if err := netlink.RouteReplace(r); err != nil {
 			return fmt.Errorf("route to %v: %w", to, err)
