@@ -40,7 +40,7 @@ const (
 	rekeyMessages = 1 << 31
 
 	helloAgain    = 250 * time.Millisecond
-	helloAgainMax = 2 * time.Second
+	helloAgainMax = time.Second
 
 	// A stranger's HELLO may be answered this often at most, in a row and a
 	// second: each answer costs a MAC and, once proved fresh, two scalar
