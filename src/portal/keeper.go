@@ -105,9 +105,10 @@ func (k *keeper) run(ctx context.Context) {
 // dial resolves the remote and opens a flow to it. When attempts fail it goes
 // round the addresses that the name has.
 func (k *keeper) dial(ctx context.Context) (*flow, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	resolving, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	addresses, err := k.portal.Resolve(ctx, k.config.Remote.Host)
+	bind := transport.Bind{Device: k.config.Device, Addr: k.config.Source}
+	addresses, err := k.portal.Resolve(resolving, k.config.Remote.Host, bind)
 	if err == nil && len(addresses) > 0 {
 		k.addresses = addresses
 	} else if len(k.addresses) == 0 {
@@ -115,11 +116,9 @@ func (k *keeper) dial(ctx context.Context) (*flow, error) {
 	}
 	remote := netip.AddrPortFrom(k.addresses[k.attempt%len(k.addresses)], k.config.Remote.Port)
 	k.attempt++
-	dialled, cancelDial := context.WithTimeout(context.WithoutCancel(ctx), dialTime)
+	dialling, cancelDial := context.WithTimeout(ctx, dialTime)
 	defer cancelDial()
-	stop := context.AfterFunc(ctx, cancelDial)
-	defer stop()
-	t, err := k.transport.Dial(dialled, transport.Bind{Device: k.config.Device, Addr: k.config.Source}, remote)
+	t, err := k.transport.Dial(dialling, bind, remote)
 	if err != nil {
 		return nil, err
 	}

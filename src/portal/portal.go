@@ -49,8 +49,9 @@ type Options struct {
 	Version    string
 	Device     tundevice.Device
 	Transports []transport.Transport
-	// Resolve finds the addresses of a remote's name, best first.
-	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Resolve finds the addresses of a remote's name, best first, asking by
+	// the path's own way out.
+	Resolve func(ctx context.Context, host string, bind transport.Bind) ([]netip.Addr, error)
 	// Links tells of changes on the host's interfaces; may be nil.
 	Links <-chan LinkEvent
 	// Addresses lists the addresses of an interface; may be nil.

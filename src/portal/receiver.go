@@ -13,8 +13,13 @@ import (
 	"netcombiner/src/wire"
 )
 
-// receiveBatch is how many messages a reader takes at once.
-const receiveBatch = 64
+const (
+	// receiveBatch is how many messages a reader takes at once.
+	receiveBatch = 64
+	// strangerBatch is how many before one of them was authentic, on a flow
+	// that a stranger opened: many of those must not drain the pool.
+	strangerBatch = 2
+)
 
 // flow is a transport's flow as the portal knows it: with its kind, and with
 // senders that take turns.
@@ -124,9 +129,27 @@ func newReceiver(p *Portal, f *flow, allow []netip.Prefix) *receiver {
 		messages: make([]transport.Message, receiveBatch), packets: make([]*packet.Packet, receiveBatch),
 		spare: make([]*packet.Packet, receiveBatch), opened: make([]received, receiveBatch),
 		opener: opener{bind: p.core.bind, guard: handshake.NewGuard(p.Config.Interface.Key)}}
-	r.packets = r.packets[:p.pool.Get(r.packets)]
+	batch := receiveBatch
+	if _, stranger := f.Flow.(transport.Authenticator); stranger {
+		batch = strangerBatch
+	}
+	r.packets = r.packets[:p.pool.Get(r.packets[:batch])]
 	r.messages = r.messages[:len(r.packets)]
 	return r
+}
+
+// vouch notes that a message of the flow was authentic.
+func (r *receiver) vouch() {
+	r.vouched = true
+	a, stranger := r.flow.Flow.(transport.Authenticator)
+	if !stranger {
+		return
+	}
+	a.Authenticated()
+	had := len(r.packets)
+	more := r.portal.pool.Get(r.packets[had:receiveBatch])
+	r.packets = r.packets[:had+more]
+	r.messages = r.messages[:had+more]
 }
 
 func (r *receiver) run() {
@@ -155,7 +178,7 @@ func (r *receiver) batch(n int) {
 	p := r.portal
 	keys := p.keys.Load()
 	var rejected [4]uint64
-	count := 0
+	count, authentic := 0, false
 	for i := range n {
 		m := &r.messages[i]
 		o := &r.opened[count]
@@ -171,13 +194,11 @@ func (r *receiver) batch(n int) {
 		}
 		o.overhead, o.datagram = r.flow.kind.Overhead(m.Remote.Addr()), r.flow.kind.Datagram()
 		o.index = i
+		authentic = authentic || !o.raw // a handshake message may be a recording
 		count++
 	}
-	if count > 0 && !r.vouched {
-		r.vouched = true
-		if a, ok := r.flow.Flow.(transport.Authenticator); ok {
-			a.Authenticated()
-		}
+	if authentic && !r.vouched {
+		r.vouch()
 	}
 	spare := p.pool.Get(r.spare[:count])
 	used := 0

@@ -143,7 +143,7 @@ func startPortal(h *simnet.Host, c *config.Config) (p *Portal, stop func() error
 		Config: c, Device: tun, Links: links, Packets: 8192,
 		Log:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("end", h.Name()),
 		Transports: []transport.Transport{h.UDP(), h.TCP()},
-		Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
+		Resolve: func(_ context.Context, host string, _ transport.Bind) ([]netip.Addr, error) {
 			a, err := netip.ParseAddr(host)
 			return []netip.Addr{a}, err
 		},

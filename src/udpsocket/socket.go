@@ -113,6 +113,12 @@ func newSocket(conn *net.UDPConn, remote netip.AddrPort, info bool, o Options) (
 	return s, nil
 }
 
+// Connect returns an ordinary connection, "udp" or "tcp", to remote by the way
+// out that bind names: for a question to a name server, say.
+func Connect(ctx context.Context, network string, bind transport.Bind, remote netip.AddrPort) (net.Conn, error) {
+	return connectBy(ctx, network, bind, remote, func(int, bool) error { return nil })
+}
+
 // Local returns the address that the socket is bound to; its Addr is
 // unspecified on a wildcard.
 func (s *Socket) Local() netip.AddrPort { return s.local }

@@ -14,6 +14,7 @@ import (
 	"netcombiner/src/transport/tcp"
 	"netcombiner/src/transport/udp"
 	"netcombiner/src/tundevice"
+	"netcombiner/src/udpsocket"
 )
 
 // system wires the daemon to the real host.
@@ -43,11 +44,24 @@ func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
 	return portal.New(portal.Options{
 		Config: o.Config, Version: o.Version, Device: o.Device, Log: o.Log, Links: links,
 		Transports: []transport.Transport{udp.Transport{}, tcp.Transport{}},
-		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		},
-		Addresses: linkwatch.Addrs,
+		Resolve:    resolve,
+		Addresses:  linkwatch.Addrs,
 	})
+}
+
+// resolve finds a name's addresses by the way out that bind names: the tunnel,
+// which carries everybody else's questions, may be down just because the
+// answer changed. A resolver on this host is asked as usual.
+func resolve(ctx context.Context, host string, bind transport.Bind) ([]netip.Addr, error) {
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		server, err := netip.ParseAddrPort(address)
+		if err != nil || server.Addr().IsLoopback() {
+			var d net.Dialer
+			return d.DialContext(ctx, network, address)
+		}
+		return udpsocket.Connect(ctx, network[:3], bind, server)
+	}}
+	return resolver.LookupNetIP(ctx, "ip", host)
 }
 
 // watchLinks tells of changes on every interface but the tunnel's own. It
