@@ -133,6 +133,16 @@ func (e *evaluation) add(name, metric, unit string, target *Target, samples []fl
 	e.say("%s: %s: median %s %s%s", name, metric, number(row.Median), unit, verdict)
 }
 
+// exactness adds how many frames the emulator carried late since it was last
+// asked: where they are many, the host was too busy for the figures before.
+func (e *evaluation) exactness(name string, l *lab.Lab) error {
+	late, err := l.Emulator.Lateness()
+	if err == nil {
+		e.add(name, "frames that the emulated links delivered over 1 ms late", "%", nil, []float64{late.Percent()})
+	}
+	return err
+}
+
 // tunnel starts the portals and waits until all paths are up, but for those
 // of links that are cut, whose number is given.
 func (e *evaluation) tunnel(ctx context.Context, l *lab.Lab, transport string, except ...string) (*lab.Tunnel, error) {

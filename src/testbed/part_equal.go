@@ -66,5 +66,5 @@ func (e *evaluation) equal(ctx context.Context, rate int64) error {
 		}
 		t.Close()
 	}
-	return nil
+	return e.exactness(fmt.Sprintf("%d+%d Mbit/s", rate/1e6, rate/1e6), l)
 }

@@ -56,7 +56,7 @@ func evaluateRegain(ctx context.Context, e *evaluation) error {
 		}
 		t.Close()
 	}
-	return nil
+	return e.exactness("8+8 Mbit/s", l)
 }
 
 // regained tells the rates, bit/s, of one run.

@@ -62,8 +62,8 @@ type Lateness struct {
 	Sum    time.Duration
 }
 
-// Mean is how far behind a frame was on average.
-func (l Lateness) Mean() time.Duration { return l.Sum / time.Duration(max(1, l.Frames)) }
+// Percent is how many of a hundred frames were late.
+func (l Lateness) Percent() float64 { return 100 * float64(l.Late) / float64(max(1, l.Frames)) }
 
 // New starts an emulator without links.
 func New() (*Emulator, error) {
@@ -225,6 +225,7 @@ func spawn() (*exec.Cmd, *net.UnixConn, error) {
 		return nil, nil, err
 	}
 	cmd := exec.Command("/proc/self/exe")
+	cmd.Args[0] = "link-emulator"
 	cmd.Env = append(os.Environ(), environment+"=1", "GODEBUG=asyncpreemptoff=1", "GOGC=off", "GOMEMLIMIT=256MiB")
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.Stderr = os.Stderr
