@@ -189,11 +189,15 @@ func (p *Path) MTU() int {
 	return p.mtu.proved
 }
 
-// InnerMTU is the longest inner packet the path carries, in bytes; 0: any.
-// settled is false while a search may still raise it.
+// tcpOptions is how many bytes of options TCP puts in each segment: timestamps.
+const tcpOptions = 12
+
+// InnerMTU is the longest inner packet to send on the path, in bytes. settled
+// is false while a search may still raise it. A stream carries any; beyond
+// this one its messages spill into a second, tiny segment.
 func (p *Path) InnerMTU() (mtu int, settled bool) {
 	if !p.Datagram {
-		return 0, true
+		return MaxMTU - tcpOptions - p.overhead - wire.HeaderSize - p.Trailer, true
 	}
 	return p.mtu.proved - p.overhead - wire.HeaderSize - p.Trailer, !p.mtu.searching()
 }
@@ -228,7 +232,7 @@ func (p *Path) Ready(now mono.Time, size int) bool {
 	if !p.Usable() {
 		return false
 	}
-	if mtu, _ := p.InnerMTU(); mtu != 0 && size > mtu {
+	if mtu, _ := p.InnerMTU(); p.Datagram && size > mtu {
 		return false // or not yet: see Carries
 	}
 	if p.outbox.Len() >= p.outboxLimit() {
@@ -258,7 +262,7 @@ func (p *Path) Fill() float64 {
 // waits.
 func (p *Path) Carries(size int) bool {
 	mtu, settled := p.InnerMTU()
-	return mtu == 0 || size <= mtu || !settled
+	return !p.Datagram || size <= mtu || !settled
 }
 
 // paceBurst is how much may be sent at once where there is a pacing rate: a

@@ -30,8 +30,6 @@ func (k *core) chooseMTU() {
 		}
 		mtu, done := p.InnerMTU()
 		switch {
-		case mtu == 0: // any
-			settled = min(settled, maxTunnelMTU)
 		case done || mtu >= k.mtu:
 			settled = min(settled, mtu)
 		case p.MTU() > path.BaseMTU:
