@@ -69,7 +69,11 @@ func evaluateReplay(ctx context.Context, e *evaluation) error {
 		e.add(name, "memory grown by", "MB", AtMost(4), memory)
 	}
 	// After all that the tunnel works as before.
-	c, err := measure.Call{For: 2 * time.Second}.Run(ctx, l.Client, l.Server, lab.Server.V4, nil)
+	size, err := datagram(t)
+	if err != nil {
+		return err
+	}
+	c, err := measure.Call{For: 2 * time.Second, Size: size}.Run(ctx, l.Client, l.Server, lab.Server.V4, nil)
 	if err != nil {
 		return err
 	}

@@ -102,17 +102,22 @@ func (s *Stream) Rate(from, to time.Duration) float64 {
 	return float64(bytes) * 8 / (time.Duration(last-first) * Bin).Seconds()
 }
 
-// Lowest is the lowest mean rate of any window of the given length that lies
-// between two moments, bit/s.
-func (s *Stream) Lowest(from, to, window time.Duration) float64 {
-	lowest := s.Rate(from, from+window)
+// Below is the longest time between two moments during which the rate, each
+// time over a window that follows, stays below limit (bit/s).
+func (s *Stream) Below(from, to, window time.Duration, limit float64) (longest time.Duration) {
+	run := time.Duration(0)
 	for at := from; at+window <= to; at += Bin {
-		lowest = min(lowest, s.Rate(at, at+window))
+		if s.Rate(at, at+window) >= limit {
+			run = 0
+			continue
+		}
+		run += Bin
+		longest = max(longest, run)
 	}
-	return lowest
+	return longest
 }
 
-// Longest silence of the receiver between two moments, and when it began.
+// Silence is the longest silence of the receiver between two moments, and when it began.
 func (s *Stream) Silence(from, to time.Duration) (longest, began time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
