@@ -12,7 +12,6 @@ TOOLS   := $(CURDIR)/build/tools
 LAB := ip:iproute2 tc:iproute2 nft:nftables iperf3 ping:iputils-ping tcpdump
 
 GOLANGCI    := v2.15.0
-STATICCHECK := v0.8.2
 
 .PHONY: all
 all: ## the daemon: build/netcombiner
@@ -48,19 +47,15 @@ fuzz: ## every fuzz target, 30 s each; TIME=…
 	ci/fuzz $(or $(TIME),30s)
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint $(TOOLS)/staticcheck ## gofmt, vet, staticcheck, golangci-lint, shellcheck
+lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), shellcheck
 	ci/need shellcheck
 	@test -z "$$(gofmt -l src)" || { echo "gofmt would change:"; gofmt -l src; exit 1; }
 	go vet ./...
-	$(TOOLS)/staticcheck ./...
 	$(TOOLS)/golangci-lint run ./...
 	shellcheck ci/need ci/fuzz ci/cross .ci/run
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
-
-$(TOOLS)/staticcheck:
-	GOBIN=$(TOOLS) GOFLAGS= go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
 
 .PHONY: cross
 cross: ## build for every platform

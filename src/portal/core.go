@@ -10,6 +10,7 @@ import (
 	"netcombiner/src/auth"
 	"netcombiner/src/control"
 	"netcombiner/src/exchange"
+	"netcombiner/src/handshake"
 	"netcombiner/src/mono"
 	"netcombiner/src/packet"
 	"netcombiner/src/path"
@@ -63,6 +64,8 @@ type core struct {
 	changed uint64           // paths whose keeper should look, a bit each
 	retired []transport.Flow // streams that a path has left, to be closed
 	notes   []note
+	said    [complaints]mono.Time // when each was last logged
+	dumb    mono.Time             // since when the remote portal says nothing; 0: it does
 	rescued []*packet.Packet
 }
 
@@ -93,7 +96,9 @@ type received struct {
 	payload  []byte         // inner packet or frames; a part of packet's buffer
 	packet   *packet.Packet // the buffer; nil once the core keeps it
 	index    int            // the buffer's place in its reader's batch
-	raw      bool           // a handshake message: all of it is in payload
+	raw      bool           // a handshake message, and nothing of the above
+	shake    handshake.Message
+	fresh    bool // the core believed it: no recording
 }
 
 type coreConfig struct {
@@ -223,6 +228,10 @@ func (k *core) receive(now mono.Time, r *received) {
 		k.handshake(now, r)
 		return
 	}
+	if !k.session.Holds(r.epoch) {
+		k.rejected.Mac++ // keys that went since it was opened: the peer restarted, or left
+		return
+	}
 	k.keys(now, k.session.Opened(now, r.epoch))
 	p := k.paths[r.header.Path]
 	if p == nil {
@@ -236,6 +245,7 @@ func (k *core) receive(now mono.Time, r *received) {
 		k.rejected.Replay++
 		return
 	}
+	r.fresh = true
 	if newest && r.from != p.Endpoint() {
 		p.Moved(now, r.from)
 	}
@@ -359,8 +369,8 @@ func (k *core) frames(now mono.Time, p *path.Path, r *received) {
 // handshake takes a message from outside any session. It was opened by the
 // reader; the session looks closer.
 func (k *core) handshake(now mono.Time, r *received) {
-	answer, events, err := k.session.Handle(now, r.payload)
-	if err != nil {
+	answer, events, err := k.session.Handle(now, r.shake)
+	if err != nil && !k.misfit(now, err) {
 		k.rejected.Replay++ // nothing proved it fresh; an honest first HELLO is challenged
 	}
 	k.keys(now, events)
@@ -404,7 +414,11 @@ func (k *core) keys(now mono.Time, events session.Events) {
 		k.setTrailers(now)
 		k.lastUsable = now // its paths get time to join
 		e := k.session.Sending(now)
-		k.note(slog.LevelInfo, "session keys made", "suite", e.Suite.Name, "new_peer", events&session.EventPeer != 0)
+		level := slog.LevelDebug
+		if events&session.EventPeer != 0 {
+			level = slog.LevelInfo
+		}
+		k.note(level, "session keys made", "suite", e.Suite.Name, "new_peer", level == slog.LevelInfo)
 		for _, p := range k.order {
 			p.Ping()
 		}
@@ -460,6 +474,7 @@ func (k *core) settle(now mono.Time) {
 	if k.local {
 		k.shake(now)
 	}
+	k.diagnose(now)
 	if now >= k.nextChore {
 		k.nextChore = now.Add(housekeeping)
 		k.chores(now)
@@ -547,7 +562,10 @@ func (k *core) poll(now mono.Time, p *path.Path, out []path.Outgoing) (int, *ses
 
 // deadline is when settle next has something to do.
 func (k *core) deadline(now mono.Time) mono.Time {
-	d := min(k.exchange.Resequencer.Deadline(), k.session.RekeyAt())
+	d := k.exchange.Resequencer.Deadline()
+	if k.works {
+		d = min(d, k.session.RekeyAt())
+	}
 	active := k.active(now)
 	for _, p := range k.order {
 		d = min(d, p.Deadline(now, active, k.standby(p)))

@@ -48,7 +48,7 @@ func (e *egress) flush() {
 		for _, p := range e.batch {
 			e.bufs = append(e.bufs, p.WithHeadroom(tundevice.Headroom))
 		}
-		e.device.Write(e.bufs, tundevice.Headroom) // an error ends the TUN's reader too
+		_, _ = e.device.Write(e.bufs, tundevice.Headroom) // what ends it ends the TUN's reader too
 		for i, p := range e.batch {
 			p.Release()
 			e.batch[i] = nil

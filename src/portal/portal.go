@@ -111,7 +111,8 @@ func New(o Options) (*Portal, error) {
 	p.started = p.clock.Now()
 	i := o.Config.Interface
 	p.core, err = newCore(coreConfig{
-		session:   session.Config{Initiator: i.Role == config.Local, PSK: i.Key, Offer: offer, Random: o.Random},
+		session: session.Config{Initiator: i.Role == config.Local, PSK: i.Key, Offer: offer,
+			Addresses: i.AuthenticateAddresses, Random: o.Random},
 		scheduler: i.Scheduler, bind: i.AuthenticateAddresses, mtu: i.MTU, floorMTU: floorMTU(i.Address),
 	}, p.started)
 	if err != nil {

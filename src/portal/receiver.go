@@ -48,7 +48,7 @@ func (p *Portal) answer(a answer) {
 	case f.turn <- struct{}{}:
 		p.goRun(func() {
 			defer func() { <-f.turn }()
-			f.Flow.Send([]transport.Message{{Buf: a.message, Remote: a.to.Remote, Local: a.to.Local}})
+			_, _ = f.Flow.Send([]transport.Message{{Buf: a.message, Remote: a.to.Remote, Local: a.to.Local}})
 		})
 	default:
 	}
@@ -121,7 +121,7 @@ type receiver struct {
 	spare    []*packet.Packet
 	opened   []received
 	opener   opener
-	vouched  bool // a message of this flow was authentic
+	vouched  bool // a message of this flow was authentic and fresh
 }
 
 func newReceiver(p *Portal, f *flow, allow []netip.Prefix) *receiver {
@@ -138,7 +138,7 @@ func newReceiver(p *Portal, f *flow, allow []netip.Prefix) *receiver {
 	return r
 }
 
-// vouch notes that a message of the flow was authentic.
+// vouch notes that a message of the flow was authentic and no recording.
 func (r *receiver) vouch() {
 	r.vouched = true
 	a, stranger := r.flow.Flow.(transport.Authenticator)
@@ -178,7 +178,7 @@ func (r *receiver) batch(n int) {
 	p := r.portal
 	keys := p.keys.Load()
 	var rejected [4]uint64
-	count, authentic := 0, false
+	count := 0
 	for i := range n {
 		m := &r.messages[i]
 		o := &r.opened[count]
@@ -194,14 +194,16 @@ func (r *receiver) batch(n int) {
 		}
 		o.overhead, o.datagram = r.flow.kind.Overhead(m.Remote.Addr()), r.flow.kind.Datagram()
 		o.index = i
-		authentic = authentic || !o.raw // a handshake message may be a recording
 		count++
 	}
-	if authentic && !r.vouched {
-		r.vouch()
+	if count == 0 { // noise: nothing follows from it
+		p.mu.Lock()
+		p.core.reject(rejected)
+		p.mu.Unlock()
+		return
 	}
 	spare := p.pool.Get(r.spare[:count])
-	used := 0
+	used, fresh := 0, false
 	p.do(func(now mono.Time) {
 		p.core.reject(rejected)
 		for i := range count {
@@ -211,6 +213,7 @@ func (r *receiver) batch(n int) {
 				continue
 			}
 			p.core.receive(now, o)
+			fresh = fresh || o.fresh
 			if o.packet == nil {
 				r.packets[o.index] = r.spare[used]
 				used++
@@ -220,6 +223,9 @@ func (r *receiver) batch(n int) {
 	})
 	for _, s := range r.spare[used:spare] {
 		s.Release()
+	}
+	if fresh && !r.vouched {
+		r.vouch()
 	}
 }
 
@@ -265,13 +271,14 @@ func (op *opener) open(m []byte, o *received, keys *session.Table) int {
 	}
 	o.size = len(m)
 	if t <= wire.TypeRetry {
-		if _, err := op.guard.Open(m); err != nil {
+		var err error
+		if o.shake, err = op.guard.Open(m); err != nil {
 			if err == handshake.ErrMalformed {
 				return rejectMalformed
 			}
 			return rejectMAC
 		}
-		o.raw, o.payload = true, m
+		o.raw, o.fresh = true, false
 		return rejectNone
 	}
 	if keys == nil || keys[n] == nil {
@@ -282,8 +289,7 @@ func (op *opener) open(m []byte, o *received, keys *session.Table) int {
 		op.macs[n] = e.Suite.NewVerifier(e.Keys.Receive, op.bind)
 	}
 	var err error
-	var rest []byte
-	if o.header, rest, err = wire.ParseHeader(m); err != nil {
+	if o.header, _, err = wire.ParseHeader(m); err != nil {
 		return rejectMalformed
 	}
 	o.meta = auth.Meta{Path: id, PathSequence: o.header.Sequence, HeaderLen: wire.HeaderSize,
@@ -295,7 +301,7 @@ func (op *opener) open(m []byte, o *received, keys *session.Table) int {
 		}
 		return rejectMAC
 	}
-	rest = body[wire.HeaderSize:]
+	rest := body[wire.HeaderSize:]
 	if o.header.HasAck {
 		if rest, err = wire.ParseAck(rest, &o.ack); err != nil {
 			return rejectMalformed
@@ -306,6 +312,6 @@ func (op *opener) open(m []byte, o *received, keys *session.Table) int {
 			return rejectMalformed
 		}
 	}
-	o.raw, o.payload, o.epoch = false, rest, op.epochs[n]
+	o.raw, o.fresh, o.payload, o.epoch = false, false, rest, op.epochs[n]
 	return rejectNone
 }

@@ -1,0 +1,80 @@
+package portal
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"netcombiner/src/auth"
+	"netcombiner/src/mono"
+	"netcombiner/src/session"
+)
+
+// What is wrong with the tunnel as a whole is said to the person, who alone can
+// help: once, and then again rarely while it lasts.
+
+const (
+	// complainAfter is how long nothing works before it is said why.
+	complainAfter = 5 * time.Second
+	complainAgain = 10 * time.Minute
+)
+
+// The complaints, each with a clock of its own.
+const (
+	noCommonSuite = iota
+	addressesDiffer
+	noAnswer
+	addressesChanged
+	complaints // how many
+)
+
+// complain logs a complaint, unless it did lately.
+func (k *core) complain(now mono.Time, which int, message string, args ...any) {
+	if k.said[which] == 0 || now.Sub(k.said[which]) >= complainAgain {
+		k.said[which] = now
+		k.note(slog.LevelWarn, message, args...)
+	}
+}
+
+// misfit says that err means that the other portal is one of ours, but
+// configured otherwise.
+func (k *core) misfit(now mono.Time, err error) bool {
+	switch {
+	case errors.Is(err, auth.ErrNoSuite):
+		k.complain(now, noCommonSuite, "the portals have no suite in common: set the same Suite on both, or auto on both")
+	case errors.Is(err, session.ErrAddresses):
+		k.complain(now, addressesDiffer, "AuthenticateAddresses is set on one portal only: set it to the same on both",
+			"here", k.bind)
+	default:
+		return false
+	}
+	k.dumb = 0
+	return true
+}
+
+// diagnose looks for what keeps the tunnel from working, and names the likely
+// cause.
+func (k *core) diagnose(now mono.Time) {
+	keyed := k.session.Sending(now) != nil
+	if !k.local {
+		if k.bind && k.session.Unproved(now) >= complainAfter && !k.anyUsable() {
+			k.complainOfNAT(now)
+		}
+		return
+	}
+	switch {
+	case k.works || !k.attached:
+		k.dumb = 0
+	case k.dumb == 0:
+		k.dumb = now
+	case now.Sub(k.dumb) < complainAfter:
+	case !keyed:
+		k.complain(now, noAnswer, "the remote portal does not answer: is it running, are its address and port right and open, and is its Key the same as here?")
+	case k.bind:
+		k.complainOfNAT(now)
+	}
+}
+
+func (k *core) complainOfNAT(now mono.Time) {
+	k.complain(now, addressesChanged, "the portals made keys, but no message under them is authentic: with AuthenticateAddresses no NAT may stand between them; set it to no on both")
+}
