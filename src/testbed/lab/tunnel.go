@@ -74,7 +74,8 @@ func (lab *Lab) StartTunnel(c TunnelConfig) (*Tunnel, error) {
 		}
 	}
 	for _, p := range []*Portal{t.Remote, t.Local} {
-		if err := p.log.open(c.LogDir, p.Role); err == nil {
+		err := p.log.open(c.LogDir, p.Role)
+		if err == nil {
 			err = p.Machine.WriteFile(p.configFile(), []byte(p.text(key)), 0o600)
 		}
 		if err == nil {
