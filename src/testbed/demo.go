@@ -171,6 +171,7 @@ func (d *demo) run(ctx context.Context) (s Summary, err error) {
 	if s.Call, err = d.call(ctx, t, "dsl"); err != nil {
 		return s, err
 	}
+	d.view.Phase(0, "")
 	s.Load = measure.Load()
 	s.Seconds = time.Since(s.Started).Seconds()
 	return s, nil

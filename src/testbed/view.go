@@ -112,12 +112,12 @@ func (v *view) Say(format string, a ...any) {
 	fmt.Fprintf(v.out, format+"\n", a...)
 }
 
-// Phase begins something that lasts about long.
+// Phase begins something that lasts about long; an empty one ends it.
 func (v *view) Phase(long time.Duration, format string, a ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.phase, v.began, v.long = fmt.Sprintf(format, a...), time.Now(), long
-	if !v.terminal {
+	if !v.terminal && v.phase != "" {
 		fmt.Fprintln(v.out, "  "+v.phase)
 	}
 }
@@ -149,7 +149,7 @@ func (v *view) lines(status *control.Status) (lines []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	passed := time.Since(v.began)
-	if v.terminal {
+	if v.terminal && v.phase != "" {
 		lines = append(lines, fmt.Sprintf("  %s  %s %2.0f s", v.phase, gauge(passed.Seconds()/v.long.Seconds(), 20), passed.Seconds()))
 	}
 	var total [2]float64
