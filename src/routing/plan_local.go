@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 func (p *planner) local() error {
@@ -25,11 +26,7 @@ func (p *planner) local() error {
 	if v6 {
 		p.forward6()
 	}
-	p.ruleset(Ruleset{Name: p.name(), Body: fmt.Sprintf(`	chain postrouting {
-		type nat hook postrouting priority srcnat; policy accept;
-		oifname "%s" masquerade
-	}
-`, p.spec.Interface)})
+	p.ruleset(Ruleset{Name: p.name(), Body: p.translation()})
 	for _, is6 := range []bool{false, true} {
 		if is6 && !v6 || !is6 && !v4 {
 			continue
@@ -211,4 +208,26 @@ func (p *planner) copyRoutes(wan *Link, table uint32, v6 bool) {
 			return
 		}
 	}
+}
+
+// translation gives what enters the tunnel the tunnel's own address. Not by
+// "masquerade": the kernel forgets those connections when the interface goes,
+// and every one would break when the daemon is restarted.
+func (p *planner) translation() string {
+	var b strings.Builder
+	b.WriteString("\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n")
+	for _, is6 := range []bool{false, true} {
+		family := "ip"
+		if is6 {
+			family = "ip6"
+		}
+		for _, a := range p.spec.Address {
+			if a.Addr().Is6() == is6 {
+				fmt.Fprintf(&b, "\t\toifname \"%s\" snat %s to %s\n", p.spec.Interface, family, a.Addr())
+				break
+			}
+		}
+	}
+	b.WriteString("\t}\n")
+	return b.String()
 }

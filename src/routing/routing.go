@@ -34,8 +34,8 @@
 //
 // nat, local: everything goes into the tunnel, but for what the main table has
 // a more specific route for (the LAN), and what belongs to a WAN (see below).
-// It masquerades to its tunnel address, so the remote needs no route to the
-// LANs behind it. Forwarding is switched on for every device but the WANs.
+// It gives all of that its own tunnel address, so the remote needs no route to
+// the LANs behind it. Forwarding is switched on for every device but the WANs.
 // A family in which the tunnel has no address is left alone.
 //
 // portal, remote (the paper's 3.3.1): everything to a public address enters
