@@ -27,9 +27,9 @@ demo: testbed ## show what it does, on real traffic
 	build/testbed demo
 
 .PHONY: evaluate
-evaluate: testbed ## measure; ONLY=equal,failover,regain,restart chooses parts
+evaluate: testbed ## measure; ONLY=equal,failover chooses parts, RUNS=3
 	ci/need $(LAB)
-	build/testbed evaluate -only "$(ONLY)"
+	build/testbed evaluate -only "$(ONLY)" -runs $(or $(RUNS),3)
 
 .PHONY: test
 test: testbed ## prove it: unit tests, virtual time, and the real kernel where root
