@@ -1,0 +1,513 @@
+package session
+
+import (
+	"crypto/rand"
+	"errors"
+	"testing"
+	"time"
+
+	"netcombiner/src/auth"
+	"netcombiner/src/handshake"
+	"netcombiner/src/mono"
+	"netcombiner/src/wire"
+)
+
+// ask has remote answer local's HELLO, and hands the answer back.
+func ask(t testing.TB, now mono.Time, local, remote *Session, hello []byte) (answer []byte, remoteErr error) {
+	t.Helper()
+	if hello == nil {
+		t.Fatal("no HELLO was due")
+	}
+	answer, _, remoteErr = remote.Handle(now, opened(t, hello))
+	return answer, remoteErr
+}
+
+// shake runs a handshake with a stranger up to the local side's keys.
+func shake(t testing.TB, now mono.Time, local, remote *Session) {
+	t.Helper()
+	retry, err := ask(t, now, local, remote, local.Hello(now))
+	if !errors.Is(err, handshake.ErrCookie) {
+		t.Fatalf("a HELLO without a cookie: %v", err)
+	}
+	hello, _, err := local.Handle(now, opened(t, retry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := ask(t, now, local, remote, hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, events, err := local.Handle(now, opened(t, reply)); err != nil || events&EventSend == 0 {
+		t.Fatalf("the REPLY: events %b, %v", events, err)
+	}
+}
+
+// prove lets a message under the local side's keys arrive.
+func prove(t testing.TB, now mono.Time, local, remote *Session) Events {
+	t.Helper()
+	e := opens(remote, local.Sending(now))
+	if e == nil {
+		t.Fatal("the remote does not open what the local sends")
+	}
+	return remote.Opened(now, e)
+}
+
+func pair(t testing.TB) (local, remote *Session) {
+	return newSession(t, true, 1, nil), newSession(t, false, 2, nil)
+}
+
+// established is a pair with keys in use on both sides.
+func established(t testing.TB, now mono.Time) (local, remote *Session) {
+	local, remote = pair(t)
+	shake(t, now, local, remote)
+	prove(t, now, local, remote)
+	return local, remote
+}
+
+// rekey makes new keys inside the session, up to the local side's.
+func rekey(t testing.TB, now mono.Time, local, remote *Session) {
+	t.Helper()
+	hello := local.Rekey(now, 0)
+	if hello == nil {
+		t.Fatal("no rekeying was due")
+	}
+	reply, _, err := remote.HandleInside(now, wire.FrameHello, hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, events, err := local.HandleInside(now, wire.FrameReply, reply); err != nil || events&EventSend == 0 {
+		t.Fatalf("the REPLY: events %b, %v", events, err)
+	}
+}
+
+func count(t *Table) (n int) {
+	for _, e := range t {
+		if e != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func TestHandshakeMakesTheSameKeys(t *testing.T) {
+	local, remote := pair(t)
+	if local.Sending(start) != nil || local.Shaking() {
+		t.Fatal("a new session has keys or waits for some")
+	}
+	shake(t, start, local, remote)
+	if remote.Sending(start) != nil {
+		t.Error("the remote seals with keys that nobody used yet")
+	}
+	if events := prove(t, start, local, remote); events != EventKeys|EventSend|EventPeer {
+		t.Errorf("the first message under the keys: events %b", events)
+	}
+	l, r := local.Sending(start), remote.Sending(start)
+	if l.Keys.Send != r.Keys.Receive || l.Keys.Receive != r.Keys.Send || l.Suite.ID != auth.Blake2s || l.Number != r.Number {
+		t.Errorf("local %+v, remote %+v", l, r)
+	}
+	if local.Shaking() || local.Handshakes != 1 || remote.Handshakes != 1 {
+		t.Error("the handshake is not over")
+	}
+}
+
+func TestAnyMessageOfAHandshakeMayBeLost(t *testing.T) {
+	for lost := 1; lost <= 6; lost++ {
+		s := newSim(t, 10*time.Millisecond)
+		s.carry = func(n int, _ *message) []time.Duration {
+			if n == lost {
+				return nil
+			}
+			return []time.Duration{10 * time.Millisecond}
+		}
+		s.run(1500 * time.Millisecond)
+		if !s.agrees() {
+			t.Errorf("message %d lost: no session after 1.5 s", lost)
+		}
+	}
+}
+
+// TestAnyRTTConverges: also where an answer takes longer than the next HELLO,
+// or several of them; and no longer than a few round trips.
+func TestAnyRTTConverges(t *testing.T) {
+	for _, rtt := range []time.Duration{0, 200, 400, 700, 990, 1010, 1500, 2500, 3500} {
+		rtt *= time.Millisecond
+		t.Run(rtt.String(), func(t *testing.T) {
+			s := newSim(t, rtt/2)
+			s.run(time.Second + 5*rtt)
+			if !s.agrees() {
+				t.Fatalf("no session after %v", s.now.Sub(start))
+			}
+			s.worst = 0
+			before := s.remote.Handshakes
+			s.run(350 * time.Second) // three rekeyings
+			if s.worst > 0 {
+				t.Errorf("no session for %v while rekeying", s.worst)
+			}
+			if n := s.remote.Handshakes - before; n < 2 || n > 4 {
+				t.Errorf("%d rekeyings in 350 s", n)
+			}
+		})
+	}
+}
+
+// TestASlowPathDoesNotUndoAQuickOne: HELLOs go on every path, and one that was
+// overtaken arrives just before the first message under the keys of the next.
+func TestASlowPathDoesNotUndoAQuickOne(t *testing.T) {
+	local, remote := pair(t)
+	retry, _ := ask(t, start, local, remote, local.Hello(start))
+	slow, _, err := local.Handle(start, opened(t, retry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := start.Add(helloAgain)
+	reply, err := ask(t, now, local, remote, local.Hello(now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := local.Handle(now, opened(t, reply)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := remote.Handle(now, opened(t, slow)); err != nil {
+		t.Fatal(err)
+	}
+	prove(t, now, local, remote)
+	if opens(local, remote.Sending(now)) == nil {
+		t.Error("the keys differ")
+	}
+}
+
+// TestTheReplyBeforeTheLastCounts: a further path is told of the handshake by
+// a fresh HELLO, and the answer to the one before is on its way.
+func TestTheReplyBeforeTheLastCounts(t *testing.T) {
+	local, remote := pair(t)
+	retry, _ := ask(t, start, local, remote, local.Hello(start))
+	hello, _, _ := local.Handle(start, opened(t, retry))
+	reply, err := ask(t, start, local, remote, hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local.Hurry(start)
+	next := local.Hello(start)
+	if _, events, err := local.Handle(start, opened(t, reply)); err != nil || events&EventSend == 0 {
+		t.Fatalf("events %b, %v", events, err)
+	}
+	if _, err := ask(t, start, local, remote, next); err != nil {
+		t.Fatal(err)
+	}
+	prove(t, start, local, remote)
+}
+
+func TestAnswersComeOnce(t *testing.T) {
+	local, remote := pair(t)
+	hello := local.Hello(start)
+	retry, _ := ask(t, start, local, remote, hello)
+	if answer, err := ask(t, start, local, remote, hello); answer != nil || err == nil {
+		t.Errorf("a HELLO that came twice: %d bytes, %v", len(answer), err)
+	}
+	second, _, _ := local.Handle(start, opened(t, retry))
+	if answer, _, err := local.Handle(start, opened(t, retry)); answer != nil || err == nil {
+		t.Errorf("a RETRY that came twice: %d bytes, %v", len(answer), err)
+	}
+	reply, _ := ask(t, start, local, remote, second)
+	if answer, err := ask(t, start, local, remote, second); answer != nil || err == nil {
+		t.Errorf("a HELLO with a cookie that came twice: %d bytes, %v", len(answer), err)
+	}
+	if _, _, err := local.Handle(start, opened(t, reply)); err != nil {
+		t.Fatal(err)
+	}
+	keys := local.Sending(start)
+	if _, events, err := local.Handle(start, opened(t, reply)); events != 0 || err == nil || local.Sending(start) != keys {
+		t.Errorf("a REPLY that came twice: events %b, %v", events, err)
+	}
+}
+
+func TestReflectedMessagesAreRefused(t *testing.T) {
+	local, remote := pair(t)
+	hello := local.Hello(start)
+	if answer, events, err := local.Handle(start, opened(t, hello)); answer != nil || events != 0 || err == nil {
+		t.Errorf("the local takes its own HELLO: %d bytes, events %b, %v", len(answer), events, err)
+	}
+	retry, _ := ask(t, start, local, remote, hello)
+	if answer, events, err := remote.Handle(start, opened(t, retry)); answer != nil || events != 0 || err == nil {
+		t.Errorf("the remote takes its own RETRY: %d bytes, events %b, %v", len(answer), events, err)
+	}
+	second, _, _ := local.Handle(start, opened(t, retry))
+	reply, _ := ask(t, start, local, remote, second)
+	if answer, events, err := remote.Handle(start, opened(t, reply)); answer != nil || events != 0 || err == nil {
+		t.Errorf("the remote takes its own REPLY: %d bytes, events %b, %v", len(answer), events, err)
+	}
+	// A portal with this session's own instance is this one.
+	guard := handshake.NewGuard(psk)
+	_, own, err := handshake.NewInitiator(guard, rand.Reader, handshake.Hello{Instance: remote.instance, Suites: []auth.ID{auth.Blake2s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, _, err := remote.HandleInside(start, wire.FrameHello, own); answer != nil || err == nil {
+		t.Errorf("the remote answers itself: %d bytes, %v", len(answer), err)
+	}
+}
+
+func TestRekeyTiming(t *testing.T) {
+	local, _ := established(t, start)
+	for _, c := range []struct {
+		at   time.Duration
+		sent uint64
+		want bool
+	}{
+		{0, 1000, false},
+		{rekeyAfter - 1, 1000, false},
+		{rekeyAfter - 1, 1000 + rekeyMessages - 1, false},
+		{time.Second, 1000 + rekeyMessages, true},
+		{rekeyAfter, 1000, true},
+		{endAfter - 1, 1000, true},
+		{endAfter, 1000, false}, // there is no session to do it in
+	} {
+		local.end(0)
+		if got := local.Rekey(start.Add(c.at), c.sent) != nil; got != c.want {
+			t.Errorf("at %v, %d sent: %v", c.at, c.sent, got)
+		}
+	}
+	if local.Sending(start.Add(endAfter-1)) == nil || local.Sending(start.Add(endAfter)) != nil {
+		t.Error("keys do not end after 120 s")
+	}
+}
+
+// TestManyMessagesRekeyOnce: the count starts anew with the keys, for paths
+// count on.
+func TestManyMessagesRekeyOnce(t *testing.T) {
+	local, remote := established(t, start)
+	local.Rekey(start, 0)
+	sent := uint64(rekeyMessages)
+	hello := local.Rekey(start, sent)
+	reply, _, err := remote.HandleInside(start, wire.FrameHello, hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := local.HandleInside(start, wire.FrameReply, reply); err != nil {
+		t.Fatal(err)
+	}
+	if local.Rekey(start, sent+1000) != nil {
+		t.Error("rekeys again after 1000 messages")
+	}
+	if local.Rekey(start, sent+1000+rekeyMessages) == nil {
+		t.Error("does not rekey after 2^31 more")
+	}
+}
+
+func TestARekeyIsTriedAgain(t *testing.T) {
+	local, _ := established(t, start)
+	now, last, tries := start.Add(rekeyAfter), mono.Time(0), 0
+	for ; now < start.Add(endAfter); now = now.Add(10 * time.Millisecond) {
+		if local.Rekey(now, 0) == nil {
+			continue
+		}
+		tries++
+		if gap := now.Sub(last); gap < helloAgain || last != 0 && gap > helloAgainMax+10*time.Millisecond {
+			t.Errorf("a try %v after the one before", gap)
+		}
+		last = now
+		if at := local.RekeyAt(); at <= now {
+			t.Fatalf("RekeyAt is %v ago", now.Sub(at))
+		}
+	}
+	if tries < 15 {
+		t.Errorf("%d tries in 20 s", tries)
+	}
+}
+
+func TestOldKeysGo(t *testing.T) {
+	local, remote := established(t, start)
+	now := start
+	for range 10 {
+		now = now.Add(rekeyAfter)
+		old := remote.Sending(now)
+		rekey(t, now, local, remote)
+		if remote.Sending(now) != old {
+			t.Fatal("the remote seals with keys that nobody used yet")
+		}
+		if events := prove(t, now, local, remote); events != EventKeys|EventSend {
+			t.Fatalf("events %b", events)
+		}
+		for name, s := range map[string]*Session{"local": local, "remote": remote} {
+			if n := count(s.Table()); n != 2 {
+				t.Errorf("%s: %d epochs in use after a rekeying", name, n)
+			}
+			s.Tick(now.Add(keepAfter))
+			if n := count(s.Table()); n != 2 {
+				t.Errorf("%s: %d epochs in use after 10 s", name, n)
+			}
+			if events := s.Tick(now.Add(keepAfter + 1)); events != EventKeys || count(s.Table()) != 1 {
+				t.Errorf("%s: %d epochs in use after more than 10 s", name, count(s.Table()))
+			}
+		}
+		if remote.Holds(old) {
+			t.Error("the old keys are still held")
+		}
+	}
+	for _, s := range []*Session{local, remote} {
+		s.Tick(now.Add(endAfter + keepAfter + 1))
+		if count(s.Table()) != 0 || s.Sending(now.Add(endAfter)) != nil {
+			t.Error("keys outlive the session")
+		}
+	}
+}
+
+func TestARestartCountsOnceItIsProved(t *testing.T) {
+	local, remote := established(t, start)
+	remote.Window.Accept(1000)
+	old, window := remote.Sending(start), remote.Window
+	restarted := newSession(t, true, 3, nil)
+	shake(t, start, restarted, remote)
+	if !remote.Holds(old) || remote.Sending(start) != old || remote.Window != window {
+		t.Fatal("a HELLO alone ended the session")
+	}
+	if opens(remote, local.Sending(start)) == nil {
+		t.Fatal("the live peer is not heard any more")
+	}
+	if events := prove(t, start, restarted, remote); events != EventKeys|EventSend|EventPeer {
+		t.Errorf("the proof: events %b", events)
+	}
+	if remote.Holds(old) || count(remote.Table()) != 1 {
+		t.Error("the keys of the process before are still held")
+	}
+	if remote.Window == window || !remote.Window.Check(1000) {
+		t.Error("the window remembers the process before")
+	}
+}
+
+// TestNumbersNeverRunOut: whatever epochs an honest initiator holds, and
+// however many handshakes came to nothing, there is one for new keys.
+func TestNumbersNeverRunOut(t *testing.T) {
+	for inUse := range uint8(1 << wire.Epochs) {
+		if n := inUse&1 + inUse>>1&1 + inUse>>2&1 + inUse>>3; n > 2 {
+			continue // an initiator holds two at most
+		}
+		local, remote := established(t, start)
+		rekey(t, start.Add(rekeyAfter), local, remote)
+		prove(t, start.Add(rekeyAfter), local, remote)
+		guard := handshake.NewGuard(psk)
+		sending := remote.Sending(start)
+		for range 5 {
+			_, hello, err := handshake.NewInitiator(guard, rand.Reader,
+				handshake.Hello{Instance: 1, InUse: inUse, Suites: []auth.ID{auth.Blake2s}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer, _, err := remote.HandleInside(start, wire.FrameHello, hello); answer == nil || err != nil {
+				t.Errorf("in use %04b: %v", inUse, err)
+			}
+			if len(remote.pending) > maxPending || !remote.Holds(sending) {
+				t.Errorf("in use %04b: %d pending, the keys in use are held: %v", inUse, len(remote.pending), remote.Holds(sending))
+			}
+			for _, e := range remote.pending {
+				if !remote.Holds(e) {
+					t.Errorf("in use %04b: pending keys are not held", inUse)
+				}
+			}
+		}
+	}
+}
+
+// TestAnswersToStrangersAreBounded: RETRYs are, and do not keep out who brings
+// a cookie.
+func TestAnswersToStrangersAreBounded(t *testing.T) {
+	local, remote := pair(t)
+	honest := local.Hello(start)
+	retry, _ := ask(t, start, local, remote, honest)
+	hello, _, _ := local.Handle(start, opened(t, retry))
+	answers := 0
+	flood := func(now mono.Time) {
+		for range 100 {
+			stranger := newSession(t, true, byte(3+answers), func(c *Config) { c.Random = rand.Reader })
+			if answer, _ := ask(t, now, stranger, remote, stranger.Hello(now)); answer != nil {
+				answers++
+			}
+		}
+	}
+	flood(start)
+	if answers != answersBurst-1 {
+		t.Errorf("%d of 100 HELLOs at once were answered", answers)
+	}
+	answers = 0
+	flood(start.Add(500 * time.Millisecond))
+	if answers != answersRate/2 {
+		t.Errorf("%d were answered half a second later", answers)
+	}
+	if _, err := ask(t, start.Add(500*time.Millisecond), local, remote, hello); err != nil {
+		t.Errorf("a HELLO with a cookie amid the flood: %v", err)
+	}
+}
+
+func TestDropForgetsAllKeys(t *testing.T) {
+	local, remote := established(t, start)
+	for _, s := range []*Session{local, remote} {
+		e := s.Sending(start)
+		if events := s.Drop(); events != EventKeys || s.Sending(start) != nil || s.Holds(e) || count(s.Table()) != 0 {
+			t.Errorf("keys after Drop: events %b", events)
+		}
+	}
+	if local.HelloAt() > start {
+		t.Error("the next HELLO is not due")
+	}
+	shake(t, start, local, remote)
+	if events := prove(t, start, local, remote); events&EventPeer != 0 {
+		t.Error("the same process is taken for another")
+	}
+}
+
+// TestMisfitsAreRefused: where the configurations do not fit, both ends say
+// why, and neither makes keys.
+func TestMisfitsAreRefused(t *testing.T) {
+	none := func(c *Config) { c.Offer = []auth.ID{auth.None} }
+	bind := func(c *Config) { c.Addresses = true }
+	for _, c := range []struct {
+		name          string
+		local, remote func(*Config)
+		want          error
+	}{
+		{"none here", none, nil, auth.ErrNoSuite},
+		{"none there", nil, none, auth.ErrNoSuite},
+		{"addresses here", bind, nil, ErrAddresses},
+		{"addresses there", nil, bind, ErrAddresses},
+		{"none on both", none, none, nil},
+		{"addresses on both", bind, bind, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			local, remote := newSession(t, true, 1, c.local), newSession(t, false, 2, c.remote)
+			retry, _ := ask(t, start, local, remote, local.Hello(start))
+			hello, _, _ := local.Handle(start, opened(t, retry))
+			answer, remoteErr := ask(t, start, local, remote, hello)
+			if !errors.Is(remoteErr, c.want) || answer == nil {
+				t.Fatalf("the remote answers %d bytes and says %v", len(answer), remoteErr)
+			}
+			_, _, err := local.Handle(start, opened(t, answer))
+			if !errors.Is(err, c.want) {
+				t.Errorf("the local says %v", err)
+			}
+			if made := count(local.Table()) + count(remote.Table()); (made != 0) != (c.want == nil) {
+				t.Errorf("%d keys were made", made)
+			}
+			if c.want == nil {
+				return
+			}
+			if local.Hello(start.Add(refusedAgain-1)) != nil || local.Hello(start.Add(refusedAgain)) == nil {
+				t.Error("the next try is not after 5 s")
+			}
+		})
+	}
+}
+
+func TestUnprovedKeysAreNoticed(t *testing.T) {
+	local, remote := pair(t)
+	if remote.Unproved(start) != 0 {
+		t.Error("no keys, and they are unproved")
+	}
+	shake(t, start, local, remote)
+	if d := remote.Unproved(start.Add(time.Second)); d != time.Second {
+		t.Errorf("unproved for %v after a second", d)
+	}
+	prove(t, start, local, remote)
+	if remote.Unproved(start.Add(time.Second)) != 0 {
+		t.Error("proved, and unproved")
+	}
+}
