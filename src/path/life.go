@@ -1,12 +1,11 @@
 package path
 
 import (
-	"bytes"
 	"io"
 	"time"
 
+	"netcombiner/src/congestion"
 	"netcombiner/src/mono"
-	"netcombiner/src/packet"
 	"netcombiner/src/transport"
 	"netcombiner/src/wire"
 )
@@ -18,6 +17,9 @@ const (
 	// paddedProofs is how many proofs in a row are padded to BaseMTU before
 	// every other one is short, for a path that carries less.
 	paddedProofs = 3
+	// moveProofs is how many proofs an up path sends to an address that it is
+	// said to have moved to: who forged that must not have it asked for ever.
+	moveProofs = 5
 
 	// overdueFails is how many timeouts in a row without any acknowledgement
 	// make a suspect path failed, and silenceFails the least time that is.
@@ -34,29 +36,44 @@ const (
 	idlePing    = 15 * time.Second
 )
 
+// challenge is what a proof sends: random, but for its last bit, which says
+// whether the message was padded. So the answer tells which try came through.
+type challenge [wire.ChallengeSize]byte
+
+func (c *challenge) setPadded(padded bool) {
+	last := &c[len(c)-1]
+	if *last &^= 1; padded {
+		*last |= 1
+	}
+}
+
+func (c *challenge) padded() bool { return c[len(c)-1]&1 != 0 }
+
 // proof is a challenge on its way.
 type proof struct {
 	wanted bool
-	nonce  [wire.ChallengeSize]byte
+	nonce  challenge
 	tries  int
 	due    mono.Time // when to ask (again)
-	padded bool      // the last one was padded
 }
 
 // answer is a challenge of the peer's, to go back where it came from.
 type answer struct {
 	to    Endpoint
-	nonce [wire.ChallengeSize]byte
+	nonce challenge
 	pad   bool
 }
 
 // maxAnswers bounds the challenges that wait to be answered.
 const maxAnswers = 4
 
-// Attach gives the path a flow, new or changed. It proves it before it uses it.
+// Attach gives the path a flow, new or changed. It proves it before it uses
+// it. What was unacknowledged stays to be taken.
 func (p *Path) Attach(now mono.Time, e Endpoint, overhead int) Events {
 	p.overhead = overhead
 	p.endpoint = Endpoint{}
+	p.answers = p.answers[:0]
+	p.rtt.restart()
 	p.prove(now, e)
 	return p.to(now, Connecting)
 }
@@ -64,27 +81,36 @@ func (p *Path) Attach(now mono.Time, e Endpoint, overhead int) Events {
 // Detach takes the flow away. What was unacknowledged stays to be taken.
 func (p *Path) Detach(now mono.Time) Events {
 	p.endpoint, p.candidate, p.proof = Endpoint{}, Endpoint{}, proof{}
+	p.answers, p.frames, p.raw = p.answers[:0], nil, nil
 	return p.to(now, Down)
 }
 
-// FlowDied takes a flow that is finished away. Another that is being proved
-// takes over.
+// FlowDied takes a flow that is finished away. Another that the path has, or
+// is proving, goes on.
 func (p *Path) FlowDied(now mono.Time, f transport.Flow) Events {
-	switch {
-	case p.state == Down || p.endpoint.Flow != f && p.candidate.Flow != f:
-		return 0
-	case p.candidate.Flow == nil || p.candidate.Flow == f:
-		return p.Detach(now)
+	if p.candidate.Flow == f {
+		p.candidate, p.proof = Endpoint{}, proof{}
 	}
-	p.endpoint = Endpoint{}
-	return p.to(now, Connecting)
+	if p.endpoint.Flow == f {
+		p.endpoint = Endpoint{}
+	}
+	switch {
+	case p.state == Down:
+		return 0
+	case p.endpoint.Flow == nil && p.candidate.Flow == nil:
+		return p.Detach(now)
+	case p.endpoint.Flow == nil && p.state != Connecting:
+		return p.to(now, Connecting)
+	case p.state == Failed && !p.proof.wanted:
+		p.prove(now, p.endpoint)
+	}
+	return 0
 }
 
 // Reset forgets what the peer knew of this path: the peer is a new one.
 func (p *Path) Reset(now mono.Time) Events {
 	p.received = newReceiveLog()
-	p.answers = p.answers[:0]
-	p.frames = nil
+	p.answers, p.frames = p.answers[:0], nil
 	if p.state == Down {
 		return 0
 	}
@@ -105,10 +131,10 @@ func (p *Path) prove(now mono.Time, e Endpoint) {
 	}
 }
 
-// to changes the state. Leaving Up asks for a rescue and forgets what was
-// learnt of a network that may be another one now.
+// to changes the state. Connecting anew, the path gets its time again; leaving
+// Up asks for a rescue.
 func (p *Path) to(now mono.Time, s State) (events Events) {
-	if s == p.state {
+	if s == p.state && s != Connecting {
 		return 0
 	}
 	if p.state == Up {
@@ -123,7 +149,9 @@ func (p *Path) to(now mono.Time, s State) (events Events) {
 		events |= EventUp
 	case Failed:
 		events |= EventFailed
-		p.prove(now, p.Endpoint())
+		if !p.proof.wanted { // else it moved, and the new address is asked
+			p.prove(now, p.endpoint)
+		}
 	}
 	return events
 }
@@ -132,15 +160,13 @@ func (p *Path) to(now mono.Time, s State) (events Events) {
 // congestion control afresh: a path that comes back may be another one.
 func (p *Path) Forget() {
 	p.sent.clear()
-	p.sent.trim()
 	for p.outbox.Len() > 0 {
 		p.outbox.Pop().Release()
 	}
-	control := p.control
-	p.control = nil
-	if p.Set(p.Settings) != nil {
-		p.control = control // cannot happen: these settings were accepted before
+	if control, err := congestion.New(p.Congestion, p.Rate); err == nil { // as it was when they were set
+		p.control = control
 	}
+	p.pace, p.limited = 0, false
 }
 
 // Joined handles the local portal's Join, which came from e.
@@ -162,7 +188,8 @@ func (p *Path) Joined(now mono.Time, s Settings, e Endpoint, overhead int) (Even
 	return events, nil
 }
 
-// Challenged notes a challenge that came from e, in a message of size bytes.
+// Challenged notes a challenge that came from e. Where its message was padded,
+// to see whether long ones arrive, the answer will be too.
 func (p *Path) Challenged(e Endpoint, nonce []byte, padded bool) {
 	if len(nonce) != wire.ChallengeSize || len(p.answers) == maxAnswers {
 		return
@@ -175,11 +202,16 @@ func (p *Path) Challenged(e Endpoint, nonce []byte, padded bool) {
 // Responded handles the answer to a challenge, which came from e: if it is
 // ours, and from where we sent it, the path is proved.
 func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
-	if !p.proof.wanted || e != p.candidate || !bytes.Equal(nonce, p.proof.nonce[:]) {
+	if !p.proof.wanted || e != p.candidate || len(nonce) != wire.ChallengeSize {
+		return 0
+	}
+	got := challenge(nonce)
+	padded := got.padded()
+	p.proof.nonce.setPadded(padded)
+	if got != p.proof.nonce {
 		return 0
 	}
 	moved := p.endpoint.Flow != nil && p.endpoint != e
-	padded := p.proof.padded
 	p.endpoint, p.candidate, p.proof = e, Endpoint{}, proof{}
 	if p.Datagram && (p.state != Up || moved || p.mtu.proved == 0) {
 		size := SmallestMTU
@@ -190,6 +222,7 @@ func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
 	}
 	events := p.to(now, Up)
 	if moved {
+		p.rtt.restart()
 		events |= EventRescue // what went to the old address is lost
 	}
 	return events
@@ -213,6 +246,9 @@ func (p *Path) Tick(now mono.Time, active, standby bool) (events Events) {
 	}
 	if p.state != Up {
 		return 0
+	}
+	if p.proof.tries >= moveProofs && now >= p.proof.due {
+		p.candidate, p.proof = Endpoint{}, proof{}
 	}
 	if now >= p.overdueAt() {
 		p.overdue++
@@ -301,14 +337,9 @@ func (p *Path) TellRaw(message []byte) { p.raw = message }
 // Ping asks the peer for a sign of life now.
 func (p *Path) Ping() { p.pingDue = p.state == Up }
 
-// Refused notes that the system would not send on this path.
+// Refused notes that the system would not send a message on this path.
 func (p *Path) Refused(now mono.Time) {
-	if p.state == Up && p.Datagram && p.mtu.proved > BaseMTU {
-		p.mtu.start(now, BaseMTU) // the interface's own MTU may have shrunk
+	if p.state == Up && p.Datagram {
+		p.mtu.refused(now)
 	}
 }
-
-var _ interface {
-	Ready(mono.Time, int) bool
-	Consume(mono.Time, *packet.Packet)
-} = (*Path)(nil)

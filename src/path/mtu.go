@@ -21,7 +21,7 @@ const (
 	mtuTries      = 2                // probes of one size before it counts as too long
 	mtuResolution = 4                // bytes; closer is not worth a probe
 	mtuAgain      = 10 * time.Minute // RFC 8899's PMTU_RAISE_TIMER
-	blackHole     = 6                // long packets lost in a row
+	blackHole     = 6                // packets lost in a row that say the path shrank
 )
 
 // commonMTUs are tried before the search goes by halves: Ethernet, PPPoE, and
@@ -33,14 +33,21 @@ var commonMTUs = [...]int{1500, 1492, 1480, 1460, 1440, 1400}
 // at once when the path comes up, sending all the common sizes together, so
 // that one round trip is enough on most links.
 type mtuProber struct {
-	proved  int // longest that arrived
-	failed  int // shortest that did not; 0: none
-	sweep   int // how many of commonMTUs are still to be sent
-	trying  int // size of the single probe that is out; 0: none
-	tries   int
-	due     mono.Time // when the answer is overdue, or the next search starts
-	done    bool
-	bigLost int // long packets lost since one arrived
+	proved int // longest that arrived
+	failed int // shortest that did not; 0: none
+	sweep  int // how many of commonMTUs are still to be sent
+	trying int // size of the single probe that is out; 0: none
+	tries  int
+	due    mono.Time // when the answer is overdue, or the next search starts
+	done   bool
+	row    lostRow
+}
+
+// lostRow is packets, not probes, that were lost since one as long as the
+// shortest of them arrived.
+type lostRow struct {
+	count, shortest int
+	since           mono.Time
 }
 
 // start begins a search from a size known to arrive.
@@ -99,8 +106,8 @@ func (m *mtuProber) candidate() int {
 
 // arrived notes that a packet of the given size got through.
 func (m *mtuProber) arrived(now mono.Time, size int) {
-	if size >= BaseMTU {
-		m.bigLost = 0
+	if size >= m.row.shortest {
+		m.row = lostRow{}
 	}
 	if size <= m.proved {
 		return
@@ -117,19 +124,52 @@ func (m *mtuProber) arrived(now mono.Time, size int) {
 	}
 }
 
-// lost notes that a packet of the given size, not a probe, was lost. Many long
-// ones in a row mean that the path shrank: the search starts again from below.
-func (m *mtuProber) lost(now mono.Time, size int) {
-	if size <= BaseMTU {
+// lost notes that a packet of the given size, not a probe, was lost. When none
+// of that size arrives any more, the path shrank, and the search starts again
+// from below. A full queue drops many in a row as well, but not for as long as
+// two timeouts, in which those behind it are acknowledged.
+func (m *mtuProber) lost(now mono.Time, size int, timeout time.Duration) {
+	if size <= SmallestMTU || size > m.proved { // or sent before the search began again
 		return
 	}
-	if m.bigLost++; m.bigLost >= blackHole && m.proved > BaseMTU {
+	r := &m.row
+	if r.count == 0 {
+		*r = lostRow{shortest: size, since: now}
+	}
+	r.count++
+	r.shortest = min(r.shortest, size)
+	switch {
+	case r.count < blackHole || now.Sub(r.since) < 2*timeout:
+	case r.shortest > BaseMTU:
+		m.start(now, BaseMTU)
+	default:
+		m.start(now, SmallestMTU)
+	}
+}
+
+// refused notes that the system would not send a message. A probe explains
+// that; without one, the interface's own MTU may have shrunk.
+func (m *mtuProber) refused(now mono.Time) {
+	if !m.searching() && m.proved > BaseMTU {
 		m.start(now, BaseMTU)
 	}
 }
 
 // searching says that the size may still grow within a few round trips.
 func (m *mtuProber) searching() bool { return !m.done }
+
+// limit is the longest size that the probes now out may prove.
+func (m *mtuProber) limit() int {
+	switch {
+	case m.done:
+		return m.proved
+	case m.trying != 0:
+		return max(m.trying, m.proved)
+	case m.failed != 0:
+		return m.failed - 1
+	}
+	return MaxMTU
+}
 
 // deadline is when next has something to send.
 func (m *mtuProber) deadline(now mono.Time) mono.Time {

@@ -51,28 +51,116 @@ func TestMTUSearchSurvivesLostProbes(t *testing.T) {
 	}
 }
 
+// lose reports the loss of n packets of a size, one each millisecond.
+func (m *mtuProber) lose(now mono.Time, n, size int) mono.Time {
+	for range n {
+		m.lost(now, size, 40*time.Millisecond)
+		now = now.Add(time.Millisecond)
+	}
+	return now
+}
+
 func TestMTUBlackHoleIsNoticed(t *testing.T) {
+	for _, c := range []struct{ before, size, floor, after int }{
+		{1500, 1500, BaseMTU, 1400},
+		{1500, 1450, BaseMTU, 1400},
+		{1500, 1200, SmallestMTU, 1000}, // even the base no longer fits
+		{BaseMTU, BaseMTU, SmallestMTU, 1000},
+	} {
+		var m mtuProber
+		m.start(1, BaseMTU)
+		search(&m, 1, c.before, nil)
+		if m.proved != c.before {
+			t.Fatalf("found %d of %d", m.proved, c.before)
+		}
+		now := m.lose(mono.Time(time.Minute), 100, c.size)
+		if m.proved != c.floor {
+			t.Fatalf("%d after a black hole for %d, want %d", m.proved, c.size, c.floor)
+		}
+		search(&m, now, c.after, nil)
+		if m.proved > c.after || m.proved < c.after-mtuResolution {
+			t.Errorf("found %d of %d afterwards", m.proved, c.after)
+		}
+	}
+}
+
+func TestMTUSurvivesOrdinaryLoss(t *testing.T) {
 	var m mtuProber
 	m.start(1, BaseMTU)
 	search(&m, 1, 1500, nil)
 	now := mono.Time(time.Minute)
-	for range blackHole - 1 {
-		m.lost(now, 1500)
+	for range 100 {
+		now = m.lose(now, 50, 1500) // a full queue drops a burst …
+		m.arrived(now, 1400)        // (which says nothing of longer ones)
+		m.arrived(now, 1500)        // … and what came behind arrives
+		now = m.lose(now, 200, SmallestMTU)
+		now = now.Add(time.Second)
 	}
-	m.arrived(now, 1500) // chance, then: begin to count again
-	m.lost(now, 1500)
-	if m.proved != 1500 {
-		t.Fatalf("%d after scattered losses", m.proved)
+	if m.proved != 1500 || m.searching() {
+		t.Errorf("%d, searching: %v", m.proved, m.searching())
 	}
-	for range blackHole {
-		m.lost(now, 1500)
+}
+
+func TestMTUBlackHoleIsNoticedBehindShorterPackets(t *testing.T) {
+	var m mtuProber
+	m.start(1, BaseMTU)
+	search(&m, 1, 1500, nil)
+	now := mono.Time(time.Minute)
+	for range 100 {
+		now = m.lose(now, 1, 1500)
+		m.arrived(now, 1400)
 	}
-	if m.proved != BaseMTU {
-		t.Fatalf("%d after a black hole, want %d", m.proved, BaseMTU)
-	}
-	search(&m, now, 1400, nil)
 	if m.proved != 1400 {
-		t.Errorf("found %d of 1400 afterwards", m.proved)
+		t.Errorf("%d while packets of 1400 arrive and none of 1500", m.proved)
+	}
+}
+
+func TestMTUProbeRefusedByTheSystemEndsTheSearchToo(t *testing.T) {
+	var m mtuProber
+	m.start(1, BaseMTU)
+	now := mono.Time(1)
+	for now < mono.Time(time.Minute) {
+		switch size := m.next(now, 40*time.Millisecond); {
+		case size > 1492: // the interface's own MTU
+			m.refused(now)
+		case size > 0:
+			m.arrived(now.Add(time.Millisecond), size)
+		case m.searching():
+			now = max(m.deadline(now), now+1)
+		default:
+			if m.proved != 1492 {
+				t.Fatalf("found %d of 1492", m.proved)
+			}
+			if m.refused(now); m.proved != BaseMTU {
+				t.Errorf("%d after a refusal that no probe explains", m.proved)
+			}
+			return
+		}
+	}
+	t.Fatal("the search does not end")
+}
+
+func TestMTULimitIsNeverLowerThanWhatTheSearchFinds(t *testing.T) {
+	for mtu := SmallestMTU; mtu <= MaxMTU; mtu++ {
+		var m mtuProber
+		m.start(1, SmallestMTU)
+		for now := mono.Time(1); m.searching(); {
+			if m.limit() < m.proved {
+				t.Fatalf("limit %d, proved %d", m.limit(), m.proved)
+			}
+			size := m.next(now, 40*time.Millisecond)
+			if size > m.limit() {
+				t.Fatalf("a probe of %d, over the limit of %d", size, m.limit())
+			}
+			if size > 0 && size <= mtu {
+				m.arrived(now, size)
+			} else if size == 0 {
+				now = max(m.deadline(now), now+1)
+			}
+		}
+		if m.limit() != m.proved {
+			t.Fatalf("limit %d after the search found %d", m.limit(), m.proved)
+		}
 	}
 }
 

@@ -35,12 +35,17 @@ import (
 type State uint8
 
 const (
-	Down       State = iota // no flow: the local has none open, the remote was never joined
-	Connecting              // a flow, not yet proved
+	// Down: it has no flow. The local has none open, the remote was never joined.
+	Down State = iota
+	// Connecting: it has a flow, which is not yet proved.
+	Connecting
+	// Up: proved, and the peer acknowledges.
 	Up
-	Failed // was up; acknowledgements are missing; still asking
+	// Failed: it was up, and acknowledgements are missing. It still asks.
+	Failed
 )
 
+// String returns the word that the status shows.
 func (s State) String() string { return [...]string{"down", "connecting", "up", "failed"}[s] }
 
 // Endpoint is where messages of a path go and come from.
@@ -55,8 +60,9 @@ type Events uint8
 const (
 	// EventRescue: take what is unacknowledged and send it elsewhere.
 	EventRescue Events = 1 << iota
-	// EventUp and EventFailed: the state changed to that.
+	// EventUp: the state changed to Up.
 	EventUp
+	// EventFailed: the state changed to Failed.
 	EventFailed
 )
 
@@ -112,10 +118,14 @@ type Path struct {
 	pace    mono.Time // when the next packet may go, where there is a pacing rate
 
 	rtt      rtt
+	rate     meter // what the peer acknowledges
+	loss     share // of what was sent
 	sent     sentLog
 	received receiveLog
 	outbox   packet.Ring[*packet.Packet]
 	mtu      mtuProber
+
+	streamWindow int // of a stream transport; 0: not known
 
 	suspect  bool
 	overdue  int       // timeouts in a row
@@ -126,13 +136,12 @@ type Path struct {
 	raw      []byte   // a message outside any session, waiting to be sent
 }
 
-// Counters are totals since the start, and recent rates.
+// Counters are totals since the start.
 type Counters struct {
-	TxPackets, TxBytes      uint64 // outer messages and their bytes with headers
-	RxPackets, RxBytes      uint64
-	Lost, Reinjected        uint64
-	rate                    meter
-	recentAcked, recentLost float64
+	TxPackets, TxBytes uint64 // messages sent, and their bytes with IP and transport headers
+	RxPackets, RxBytes uint64 // the same, received: authentic and fresh
+	Lost               uint64 // messages sent that the peer gave up
+	Reinjected         uint64 // inner packets sent here and given to another path too
 }
 
 // New returns a path that is down.
@@ -141,7 +150,8 @@ func New(f Fixed, s Settings) (*Path, error) {
 	return p, p.Set(s)
 }
 
-// Set changes the settings; a new controller or rate starts afresh.
+// Set changes the settings; a new controller or rate starts afresh. It fails
+// where the controller is unknown, and then changes nothing.
 func (p *Path) Set(s Settings) error {
 	if p.control == nil || s.Congestion != p.Congestion || s.Rate != p.Rate {
 		control, err := congestion.New(s.Congestion, s.Rate)
@@ -174,11 +184,20 @@ func (p *Path) RTT() time.Duration { return p.rtt.smoothed }
 // MinRTT is the lowest of the last minutes.
 func (p *Path) MinRTT() time.Duration { return p.rtt.min() }
 
-// InFlight is how many packets are on their way, or about to be sent.
+// InFlight is how many messages are on their way, or about to be sent.
 func (p *Path) InFlight() int { return p.sent.inFlight + p.outbox.Len() }
 
 // Window is the congestion window, in packets.
-func (p *Path) Window() int { return p.control.Window() }
+func (p *Path) Window() int {
+	if p.streamWindow != 0 {
+		return p.streamWindow
+	}
+	return p.control.Window()
+}
+
+// SetStreamWindow tells the congestion window of a stream transport, in
+// packets: what the transport itself keeps to, and the schedulers share by.
+func (p *Path) SetStreamWindow(packets int) { p.streamWindow = packets }
 
 // MTU is the longest outer packet proved, in bytes; 0 where the transport cuts
 // messages itself.
@@ -205,16 +224,11 @@ func (p *Path) InnerMTU() (mtu int, settled bool) {
 // ReorderWait is how long the receiver waits for a missing message.
 func (p *Path) ReorderWait() time.Duration { return p.received.reorderWait(p.rtt.smoothed) }
 
-// Rate is what the peer acknowledged lately, in bit/s.
+// RateBps is what the peer acknowledged lately, in bit/s with all headers.
 func (p *Path) RateBps(now mono.Time) float64 { return p.rate.bps(now) }
 
 // Loss is the share of messages lost lately, 0 … 1.
-func (p *Path) Loss() float64 {
-	if p.recentLost == 0 {
-		return 0
-	}
-	return p.recentLost / (p.recentAcked + p.recentLost)
-}
+func (p *Path) Loss() float64 { return p.loss.value() }
 
 // Identity returns the path's number.
 func (p *Path) Identity() uint8 { return p.ID }
@@ -232,7 +246,7 @@ func (p *Path) Ready(now mono.Time, size int) bool {
 	if !p.Usable() {
 		return false
 	}
-	if mtu, _ := p.InnerMTU(); p.Datagram && size > mtu {
+	if p.Datagram && p.outer(size) > p.mtu.proved {
 		return false // or not yet: see Carries
 	}
 	if p.outbox.Len() >= p.outboxLimit() {
@@ -255,26 +269,29 @@ func (p *Path) outboxLimit() int {
 // Fill is how much of its room is taken: of the window, or of the outbox where
 // a stream transport has a window of its own. 0 empty … 1 full.
 func (p *Path) Fill() float64 {
-	return max(float64(p.InFlight())/float64(p.control.Window()), float64(p.outbox.Len())/float64(p.outboxLimit()))
+	return max(float64(p.InFlight())/float64(p.Window()), float64(p.outbox.Len())/float64(p.outboxLimit()))
 }
 
-// Carries is false where a packet of size bytes will not fit, however long it
-// waits.
+// Carries is false where a packet of size bytes does not fit, and the probes
+// that are out will not change that.
 func (p *Path) Carries(size int) bool {
-	mtu, settled := p.InnerMTU()
-	return !p.Datagram || size <= mtu || !settled
+	return !p.Datagram || p.outer(size) <= p.mtu.limit()
 }
+
+// outer is the length of a message with an inner packet of size bytes, IP and
+// transport headers included.
+func (p *Path) outer(size int) int { return p.overhead + wire.HeaderSize + size + p.Trailer }
 
 // paceBurst is how much may be sent at once where there is a pacing rate: a
 // timer that wakes late must not cost rate.
 const paceBurst = time.Millisecond
 
-// Consume takes p, and one of its references, to be sent.
+// Consume takes pkt, and one of its references, to be sent. Only after Ready.
 func (p *Path) Consume(now mono.Time, pkt *packet.Packet) {
 	p.outbox.Push(pkt)
 	if rate := p.control.PacingRate(); rate > 0 {
-		bits := 8 * (len(pkt.Data) + p.overhead + wire.HeaderSize + p.Trailer)
-		p.pace = max(p.pace, now.Add(-paceBurst)).Add(time.Duration(float64(bits) / float64(rate) * 1e9))
+		bits := 8 * float64(p.outer(len(pkt.Data)))
+		p.pace = max(p.pace, now.Add(-paceBurst)).Add(time.Duration(bits / float64(rate) * 1e9))
 	}
 }
 
@@ -302,35 +319,4 @@ func (p *Path) TakeUnacknowledged(dst []*packet.Packet) []*packet.Packet {
 		dst = append(dst, p.outbox.Pop())
 	}
 	return dst
-}
-
-// meter measures a rate over about a second.
-type meter struct {
-	start mono.Time
-	bytes int
-	last  float64 // bit/s
-}
-
-const meterSpan = 500 * time.Millisecond
-
-func (m *meter) roll(now mono.Time) {
-	switch d := now.Sub(m.start); {
-	case d > 4*meterSpan:
-		m.last = float64(m.bytes) * 8 / d.Seconds()
-	case d >= meterSpan:
-		m.last = (m.last + float64(m.bytes)*8/d.Seconds()) / 2
-	default:
-		return
-	}
-	m.start, m.bytes = now, 0
-}
-
-func (m *meter) add(now mono.Time, bytes int) {
-	m.roll(now)
-	m.bytes += bytes
-}
-
-func (m *meter) bps(now mono.Time) float64 {
-	m.roll(now)
-	return m.last
 }

@@ -1,6 +1,7 @@
 package path
 
 import (
+	"slices"
 	"time"
 
 	"netcombiner/src/mono"
@@ -24,102 +25,133 @@ type Outgoing struct {
 	Raw []byte
 }
 
+// turn is what a path sends next, the most urgent first.
+type turn uint8
+
+const (
+	turnNone turn = iota
+	turnRaw
+	turnAnswer
+	turnProof
+	turnProbe
+	turnFrame
+	turnAck
+	turnData
+	turnPing
+)
+
+// next chooses what goes now. Without a session (keyed is false) only raw
+// messages go.
+func (p *Path) next(now mono.Time, keyed bool) turn {
+	up, due := p.state == Up, p.received.due(now)
+	switch {
+	case p.state == Down:
+	case p.raw != nil:
+		return turnRaw
+	case !keyed:
+	case len(p.answers) > 0:
+		return turnAnswer
+	case p.proof.wanted && now >= p.proof.due:
+		return turnProof
+	case up && p.Datagram && now >= p.mtu.deadline(now):
+		return turnProbe
+	case len(p.frames) > 0:
+		return turnFrame
+	case up && p.outbox.Len() > 0:
+		if due && !p.hasRoomForAck(p.outer(len(p.outbox.At(0).Data))) {
+			return turnAck // or a queue of long packets would keep it back
+		}
+		return turnData
+	case up && p.pingDue:
+		return turnPing
+	case due:
+		return turnAck
+	}
+	return turnNone
+}
+
+// HasOutput says that Poll would fill something.
+func (p *Path) HasOutput(now mono.Time, keyed bool) bool { return p.next(now, keyed) != turnNone }
+
 // Poll fills out with messages to send now, and returns how many there are.
 // Each has its sequence and stands in the sentLog from here on. Without a
 // session (keyed is false) only raw messages go.
 func (p *Path) Poll(now mono.Time, keyed bool, out []Outgoing) (n int) {
-	if p.state == Down {
-		return 0
-	}
 	for n < len(out) {
 		o := &out[n]
-		o.Packet, o.Frames, o.Pad, o.Raw = nil, o.Frames[:0], 0, nil
-		o.To = p.Endpoint()
-		if p.raw != nil {
+		o.To, o.Packet, o.Frames, o.Pad, o.Raw = p.Endpoint(), nil, o.Frames[:0], 0, nil
+		o.Header = wire.Header{Type: wire.TypeControl, Path: p.ID}
+		entry := sent{at: now, elicits: true}
+		switch p.next(now, keyed) {
+		case turnNone:
+			return n
+		case turnRaw:
 			o.Raw, p.raw = p.raw, nil
 			n++
 			continue
-		}
-		if !keyed {
-			return n
-		}
-		o.Header = wire.Header{Type: wire.TypeControl, Path: p.ID}
-		entry := sent{at: now, elicits: true}
-		switch {
-		case len(p.answers) > 0:
+		case turnAnswer:
 			p.answer(now, o)
-		case p.proof.wanted && now >= p.proof.due:
+		case turnProof:
 			p.ask(now, o)
-		case p.state == Up && p.probeMTU(now, o, &entry):
-		case len(p.frames) > 0:
+		case turnProbe:
+			size := p.mtu.next(now, p.rtt.timeout())
+			if size == 0 {
+				continue // the search is over
+			}
+			p.pad(o, size)
+		case turnFrame:
 			o.Frames = append(o.Frames, p.frames[0]...)
-			p.frames = p.frames[1:]
-		case p.state == Up && p.outbox.Len() > 0:
+			p.frames = slices.Delete(p.frames, 0, 1)
+		case turnAck:
+			o.Header.Type = wire.TypeAck
+			entry.elicits = false
+		case turnData:
 			o.Header.Type = wire.TypeData
 			o.Packet = p.outbox.Pop()
 			entry.packet = o.Packet
 			o.Packet.Retain() // one for the log, one for the sender
-		case p.state == Up && p.pingDue:
-		case p.received.ackAt != 0 && (p.received.pending >= ackEvery || now >= p.received.ackAt):
-			o.Header.Type = wire.TypeAck
-			entry.elicits = false
-		default:
-			return n
+		case turnPing: // a control message without frames
 		}
-		p.seal(now, o, entry)
+		p.commit(now, o, entry)
 		n++
 	}
 	return n
 }
 
-// HasOutput says that Poll would fill something.
-func (p *Path) HasOutput(now mono.Time, keyed bool) bool {
-	switch {
-	case p.state == Down:
-		return false
-	case p.raw != nil:
-		return true
-	case !keyed:
-		return false
-	}
-	if len(p.answers) > 0 || len(p.frames) > 0 || p.proof.wanted && now >= p.proof.due ||
-		p.received.ackAt != 0 && (p.received.pending >= ackEvery || now >= p.received.ackAt) {
-		return true
-	}
-	return p.state == Up && (p.outbox.Len() > 0 || p.pingDue || p.Datagram && now >= p.mtu.deadline(now))
-}
-
-// seal gives o its sequence, puts an acknowledgement on it where one is due
+// commit gives o its sequence, puts an acknowledgement on it where one is due
 // and fits, and notes it.
-func (p *Path) seal(now mono.Time, o *Outgoing, entry sent) {
-	size := p.overhead + wire.HeaderSize
+func (p *Path) commit(now mono.Time, o *Outgoing, entry sent) {
+	size := p.overhead + wire.HeaderSize + len(o.Frames) + o.Pad + p.ControlTrailer
 	if o.Packet != nil {
-		size += len(o.Packet.Data) + p.Trailer
-	} else {
-		size += len(o.Frames) + o.Pad + p.ControlTrailer
+		size = p.outer(len(o.Packet.Data))
 	}
-	if p.received.ackAt != 0 && o.Pad == 0 {
+	if p.received.ackAt != 0 && o.Pad == 0 && p.hasRoomForAck(size) {
 		p.received.ack(now, &o.Ack)
-		if !p.Datagram || size+o.Ack.Size() <= max(p.mtu.proved, SmallestMTU) {
-			o.Header.HasAck = true
-			size += o.Ack.Size()
-			p.received.ackAt, p.received.pending = 0, 0
-		}
+		o.Header.HasAck = true
+		size += o.Ack.Size()
+		p.received.ackAt, p.received.pending = 0, 0
 	}
 	entry.size = int32(size)
+	entry.probe = o.Pad > 0
 	o.Header.Sequence = uint32(p.sent.add(entry))
 	if entry.elicits {
 		p.asked, p.pingDue = now, false
+		p.control.Sent(now, size)
 	}
 	p.TxPackets++
 	p.TxBytes += uint64(size)
-	p.control.Sent(now, size)
+}
+
+// hasRoomForAck says whether a message of size outer bytes has room for any
+// acknowledgement besides.
+func (p *Path) hasRoomForAck(size int) bool {
+	return !p.Datagram || size+wire.AckMaxSize <= max(p.mtu.proved, SmallestMTU)
 }
 
 // answer sends a challenge back, and asks in turn where that is due too.
 func (p *Path) answer(now mono.Time, o *Outgoing) {
 	a := p.answers[0]
-	p.answers = append(p.answers[:0], p.answers[1:]...)
+	p.answers = slices.Delete(p.answers, 0, 1)
 	o.To = a.to
 	o.Frames = wire.AppendFrame(o.Frames, wire.FrameResponse, a.nonce[:])
 	if p.proof.wanted && now >= p.proof.due && a.to == p.candidate {
@@ -132,15 +164,19 @@ func (p *Path) answer(now mono.Time, o *Outgoing) {
 
 // ask sends the challenge, with the Join where this is the local portal.
 func (p *Path) ask(now mono.Time, o *Outgoing) {
+	if p.state != Up {
+		p.sent.clear() // or a path that is dead for days would remember every try
+	}
 	o.To = p.candidate
 	if p.Initiator {
 		o.Frames = p.Join.Append(o.Frames)
 	}
-	o.Frames = wire.AppendFrame(o.Frames, wire.FrameChallenge, p.proof.nonce[:])
 	p.proof.tries++
 	p.proof.due = now.Add(min(proofAgain*time.Duration(p.proof.tries), proofAgainMax))
-	p.proof.padded = p.Datagram && (p.proof.tries <= paddedProofs || p.proof.tries%2 == 0)
-	if p.proof.padded {
+	padded := p.Datagram && (p.proof.tries <= paddedProofs || p.proof.tries%2 != 0)
+	p.proof.nonce.setPadded(padded)
+	o.Frames = wire.AppendFrame(o.Frames, wire.FrameChallenge, p.proof.nonce[:])
+	if padded {
 		p.pad(o, BaseMTU)
 	}
 }
@@ -148,18 +184,4 @@ func (p *Path) ask(now mono.Time, o *Outgoing) {
 // pad fills o up to an outer size, in bytes.
 func (p *Path) pad(o *Outgoing, size int) {
 	o.Pad = max(0, size-p.overhead-wire.HeaderSize-len(o.Frames)-p.ControlTrailer)
-}
-
-// probeMTU sends a probe where one is due.
-func (p *Path) probeMTU(now mono.Time, o *Outgoing, entry *sent) bool {
-	if !p.Datagram || now < p.mtu.deadline(now) {
-		return false
-	}
-	size := p.mtu.next(now, p.rtt.timeout())
-	if size == 0 {
-		return false
-	}
-	entry.probe = true
-	p.pad(o, size)
-	return true
 }

@@ -15,7 +15,7 @@ const (
 	// minVariance keeps the timeout of a very steady path above the jitter of
 	// two busy schedulers.
 	minVariance = 6 * time.Millisecond
-	// minRTTWindow is how long a lowest RTT is remembered, at least half of it.
+	// minRTTWindow is how long the lowest RTT is remembered: this, or half of it.
 	minRTTWindow = 4 * time.Minute
 )
 
@@ -42,6 +42,10 @@ func (r *rtt) sample(now mono.Time, d time.Duration) {
 		r.low = d
 	}
 }
+
+// restart forgets what may not hold for another network: but the lowest, which
+// judges nothing.
+func (r *rtt) restart() { r.smoothed, r.variance = 0, 0 }
 
 // min is the lowest sample of the last minutes; 0 before the first.
 func (r *rtt) min() time.Duration {

@@ -13,15 +13,20 @@ type sent struct {
 	elicits bool  // the peer acknowledges it, so it counts as in flight
 	done    bool  // acknowledged, or lost
 	rescued bool  // its packet was given to another path too
-	probe   bool  // only asks whether its size fits
+	probe   bool  // padded, to see whether its size fits: its loss says nothing else
 }
 
-// sentLog holds the messages first … next-1 of a path, in a ring that grows
-// with the window and is bounded by it.
+// waits says that the message is in flight.
+func (e *sent) waits() bool { return e.elicits && !e.done }
+
+// sentLog holds the messages first … next-1 of a path, in a ring. The first is
+// in flight, or there is none: so the ring is as long as the congestion window,
+// and what little else was sent meanwhile, made it.
 type sentLog struct {
 	entries     []sent // length a power of two
 	first, next uint64
-	inFlight    int // entries that elicit and are not done
+	inFlight    int    // entries that wait
+	eldest      uint64 // none before it makes the path suspect; see oldest
 }
 
 func newSentLog() sentLog {
@@ -32,9 +37,6 @@ func (l *sentLog) at(seq uint64) *sent { return &l.entries[seq&uint64(len(l.entr
 
 // add appends e, whose sequence is the returned number.
 func (l *sentLog) add(e sent) uint64 {
-	if l.next-l.first == uint64(len(l.entries)) {
-		l.trim()
-	}
 	if l.next-l.first == uint64(len(l.entries)) {
 		bigger := make([]sent, 2*len(l.entries))
 		for s := l.first; s < l.next; s++ {
@@ -47,6 +49,8 @@ func (l *sentLog) add(e sent) uint64 {
 	l.next++
 	if e.elicits {
 		l.inFlight++
+	} else {
+		l.trim()
 	}
 	return seq
 }
@@ -64,21 +68,19 @@ func (l *sentLog) settle(seq uint64) {
 	}
 }
 
-// trim drops the settled front, and what is never acknowledged with it.
+// trim drops the front that does not wait. Call it after settling.
 func (l *sentLog) trim() {
-	for l.first < l.next {
-		if e := l.at(l.first); e.elicits && !e.done {
-			return
-		}
+	for l.first < l.next && !l.at(l.first).waits() {
 		l.first++
 	}
 }
 
 // oldest is when the oldest message still in flight was sent; 0: there is none.
-// An MTU probe does not count: it is meant to get lost.
+// A probe does not count: it is meant to get lost. Nothing that was passed by
+// once will count again, so all calls together look at each message once.
 func (l *sentLog) oldest() mono.Time {
-	for s := l.first; s < l.next; s++ {
-		if e := l.at(s); e.elicits && !e.done && !e.probe {
+	for l.eldest = max(l.eldest, l.first); l.eldest < l.next; l.eldest++ {
+		if e := l.at(l.eldest); e.waits() && !e.probe {
 			return e.at
 		}
 	}

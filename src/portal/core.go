@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"log/slog"
+	"math"
 	"time"
 
 	"netcombiner/src/auth"
@@ -200,8 +201,9 @@ func (k *core) ingress(now mono.Time, packets []*packet.Packet) {
 // is asked at once whether it lives.
 func (k *core) stir(now mono.Time) {
 	if now.Sub(k.lastData) > activeTime {
+		serving := k.serving()
 		for _, p := range k.order {
-			if !k.standby(p) {
+			if p.Metric <= serving {
 				p.Ping()
 			}
 		}
@@ -211,14 +213,16 @@ func (k *core) stir(now mono.Time) {
 
 func (k *core) active(now mono.Time) bool { return now.Sub(k.lastData) <= activeTime }
 
-// standby says that paths of a lower metric serve in p's place.
-func (k *core) standby(p *path.Path) bool {
-	for _, q := range k.order {
-		if q.Usable() && q.Metric < p.Metric {
-			return true
+// serving is the lowest metric of the paths that can be counted on now: those
+// of a higher one stand by.
+func (k *core) serving() int {
+	lowest := math.MaxInt
+	for _, p := range k.order {
+		if p.Usable() {
+			lowest = min(lowest, p.Metric)
 		}
 	}
-	return false
+	return lowest
 }
 
 // receive takes one opened message. Where it keeps the buffer it sets
@@ -466,9 +470,9 @@ func (k *core) anyUsable() bool {
 // has made due.
 func (k *core) settle(now mono.Time) {
 	k.keys(now, k.session.Tick(now))
-	active := k.active(now)
+	active, serving := k.active(now), k.serving()
 	for _, p := range k.order {
-		k.act(now, p, p.Tick(now, active, k.standby(p)))
+		k.act(now, p, p.Tick(now, active, p.Metric > serving))
 	}
 	k.deliver = k.exchange.Resequencer.Tick(now, k.deliver)
 	if k.local {
@@ -566,9 +570,9 @@ func (k *core) deadline(now mono.Time) mono.Time {
 	if k.works {
 		d = min(d, k.session.RekeyAt())
 	}
-	active := k.active(now)
+	active, serving := k.active(now), k.serving()
 	for _, p := range k.order {
-		d = min(d, p.Deadline(now, active, k.standby(p)))
+		d = min(d, p.Deadline(now, active, p.Metric > serving))
 		if k.exchange.Waiting() {
 			d = min(d, p.PaceDeadline(now))
 		}

@@ -49,7 +49,7 @@ func (p *Portal) pathStatus(now mono.Time, q *path.Path) control.Path {
 		Rx:          control.Count{Packets: q.RxPackets, Bytes: q.RxBytes},
 		LostPackets: q.Lost, ReinjectedPackets: q.Reinjected,
 	}
-	if state == path.Up && p.core.standby(q) {
+	if state == path.Up && q.Metric > p.core.serving() {
 		s.State = "standby"
 	}
 	if f, ok := q.Endpoint().Flow.(*flow); ok {

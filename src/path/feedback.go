@@ -45,26 +45,25 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	good := congestion.Acknowledgement{InFlight: l.inFlight}
 	bad := congestion.Loss{Next: l.next}
 	if largest >= l.first {
-		if e := l.at(largest); !e.done && e.elicits {
+		if e := l.at(largest); e.waits() && a.Delay != maxDelay {
 			good.RTT = max(now.Sub(e.at)-time.Duration(a.Delay)*ackDelayUnit, time.Microsecond)
 			p.rtt.sample(now, good.RTT)
 		}
 	}
-	covered := largest - min(largest, uint64(64*a.Words)) // below it, Ack and Nack alone speak
-	for s := l.first; s <= largest; s++ {
-		e := l.at(s)
-		if e.done {
-			continue
+	// Up to ack all is settled, and leaves the log for good; above it only the
+	// bitmap speaks. So no message is looked at for longer than that reaches.
+	for s := l.first; s <= ack; s++ {
+		if e := l.at(s); !e.done {
+			if s > nack || hasReceived(a, largest, s) {
+				p.acknowledged(now, s, e, &good)
+			} else {
+				p.lost(now, s, e, &bad)
+			}
 		}
-		received := s == largest || s > nack && s <= ack
-		if back := largest - s - 1; s < largest && s >= covered {
-			received = received || a.Received[back/64]>>(back%64)&1 != 0
-		}
-		switch {
-		case received:
+	}
+	for s := max(l.first, ack+1, largest-min(largest, uint64(64*a.Words))); s <= largest; s++ {
+		if e := l.at(s); !e.done && hasReceived(a, largest, s) {
 			p.acknowledged(now, s, e, &good)
-		case s <= nack:
-			p.lost(now, s, e, &bad)
 		}
 	}
 	l.trim()
@@ -77,10 +76,17 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	if bad.Packets > 0 {
 		p.control.Lost(now, bad)
 	}
+	p.loss.add(float64(good.Packets), float64(bad.Packets))
 }
 
-// recentMemory is about how many messages Loss looks back over.
-const recentMemory = 1000
+// hasReceived says whether a tells of s, at most largest, that it was received.
+func hasReceived(a *wire.Ack, largest, s uint64) bool {
+	if s == largest {
+		return true
+	}
+	back := largest - s - 1
+	return back < uint64(64*a.Words) && a.Received[back/64]>>(back%64)&1 != 0
+}
 
 func (p *Path) acknowledged(now mono.Time, seq uint64, e *sent, good *congestion.Acknowledgement) {
 	if p.Datagram {
@@ -91,9 +97,6 @@ func (p *Path) acknowledged(now mono.Time, seq uint64, e *sent, good *congestion
 		good.Bytes += int(e.size)
 		good.Largest = seq
 		p.rate.add(now, int(e.size))
-		if p.recentAcked++; p.recentAcked > recentMemory {
-			p.recentAcked, p.recentLost = p.recentAcked/2, p.recentLost/2
-		}
 	}
 	if e.packet != nil {
 		e.packet.Delivered = true
@@ -109,9 +112,8 @@ func (p *Path) lost(now mono.Time, seq uint64, e *sent, bad *congestion.Loss) {
 		bad.Bytes += int(e.size)
 		bad.Largest = seq
 		p.Lost++
-		p.recentLost++
 		if p.Datagram {
-			p.mtu.lost(now, int(e.size))
+			p.mtu.lost(now, int(e.size), p.rtt.timeout())
 		}
 	}
 	p.sent.settle(seq)
