@@ -20,7 +20,7 @@ func TestBothSidesAgreeWhateverHappens(t *testing.T) {
 		delay := time.Duration(rapid.IntRange(0, 1500).Draw(r, "delay ms")) * time.Millisecond
 		disorder := time.Duration(rapid.IntRange(1, 800).Draw(r, "disorder ms")) * time.Millisecond
 		rng := rand.New(rand.NewPCG(seed, 1))
-		s := newSim(t, 0)
+		s := newSim(t, delay+disorder)
 		calm, restarts := false, byte(2)
 		s.carry = func(int, *message) (at []time.Duration) {
 			if calm {
@@ -38,7 +38,7 @@ func TestBothSidesAgreeWhateverHappens(t *testing.T) {
 			restarts++
 			switch rapid.IntRange(0, 3).Draw(r, "what happens") {
 			case 0:
-				s.local, s.heard = newSession(t, true, restarts, nil), 0
+				s.local, s.acked = newSession(t, true, restarts, nil), 0
 			case 1:
 				s.remote = newSession(t, false, restarts, nil)
 			case 2:

@@ -41,20 +41,21 @@ func opened(t testing.TB, message []byte) handshake.Message {
 }
 
 // sim is two sessions and a network between them, driven as the portal's core
-// drives its session: the local side shakes hands while nothing works, and both
-// send something sealed every so often.
+// drives its session: both send something sealed every so often, and the local
+// side shakes hands while nothing of its own is acknowledged.
 type sim struct {
 	t             testing.TB
 	now           mono.Time
 	local, remote *Session
-	heard         mono.Time // by the local side, under keys that it has
+	acked         mono.Time // when something of the local side's last was
 	queue         queue
 	order         int
 	sent          int // messages so far
 	// carry says after which delays, if any, copies of the n-th message arrive.
 	carry func(n int, m *message) []time.Duration
 	ticks mono.Time
-	agree mono.Time // last time they did
+	rtt   time.Duration // the longest that the local side expects
+	agree mono.Time     // last time they did
 	worst time.Duration
 }
 
@@ -62,10 +63,12 @@ type sim struct {
 type message struct {
 	at    mono.Time
 	order int
-	up    bool // to the remote
+	once  *bool // in a session: whether a copy arrived; the path drops the others
+	up    bool  // to the remote
 	under *Epoch
 	frame wire.FrameType // of a rekey message; 0: outside
 	body  []byte         // nil: data
+	ack   bool           // it acknowledges something
 }
 
 const (
@@ -75,13 +78,14 @@ const (
 )
 
 func newSim(t testing.TB, delay time.Duration) *sim {
-	return &sim{t: t, now: start, agree: start,
+	return &sim{t: t, now: start, agree: start, rtt: 2 * delay,
 		local: newSession(t, true, 1, nil), remote: newSession(t, false, 2, nil),
 		carry: func(int, *message) []time.Duration { return []time.Duration{delay} }}
 }
 
 func (s *sim) send(m message) {
 	s.sent++
+	m.once = new(bool)
 	for _, d := range s.carry(s.sent, &m) {
 		m.at, s.order = s.now.Add(d), s.order+1
 		m.order = s.order
@@ -105,7 +109,7 @@ func (s *sim) tick() {
 	s.local.Tick(s.now)
 	s.remote.Tick(s.now)
 	keyed := s.local.Sending(s.now)
-	works := keyed != nil && s.now.Sub(s.heard) < simLost+2*s.local.rtt
+	works := keyed != nil && s.now.Sub(s.acked) < simLost+2*s.rtt
 	switch {
 	case works:
 		if hello := s.local.Rekey(s.now, 0); hello != nil {
@@ -118,8 +122,8 @@ func (s *sim) tick() {
 	}
 	if s.now >= s.ticks {
 		s.ticks = s.now.Add(simEvery)
-		s.data(true)
-		s.data(false)
+		s.data(true, false)
+		s.data(false, false)
 	}
 	if s.agrees() {
 		s.agree = s.now
@@ -127,13 +131,13 @@ func (s *sim) tick() {
 	s.worst = max(s.worst, s.now.Sub(s.agree))
 }
 
-func (s *sim) data(up bool) {
+func (s *sim) data(up, ack bool) {
 	from := s.remote
 	if up {
 		from = s.local
 	}
 	if e := from.Sending(s.now); e != nil {
-		s.send(message{up: up, under: e})
+		s.send(message{up: up, under: e, ack: ack})
 	}
 }
 
@@ -162,12 +166,16 @@ func (s *sim) arrive(m *message) {
 		answer, events, _ = to.Handle(s.now, opened(s.t, m.body))
 	} else {
 		mine := opens(to, m.under)
-		if mine == nil {
+		if mine == nil || *m.once {
 			return
 		}
+		*m.once = true
 		events = to.Opened(s.now, mine)
-		if !m.up {
-			s.heard = s.now
+		switch {
+		case m.ack:
+			s.acked = s.now
+		case m.up:
+			s.data(false, true)
 		}
 		if m.body != nil {
 			var more Events
@@ -186,8 +194,10 @@ func (s *sim) arrive(m *message) {
 		s.send(reply)
 	}
 	if events&EventSend != 0 {
-		s.heard = max(s.heard, s.now)
-		s.data(!m.up)
+		s.data(!m.up, false)
+		if !m.up {
+			s.acked = s.now // time for a first acknowledgement
+		}
 	}
 }
 
