@@ -38,7 +38,8 @@ type end struct {
 	host   *simnet.Host
 	config config.Config
 	portal *Portal
-	stop   func() // ends the portal and waits
+	edit   func(*Options) // changes what the portal is started with; may be nil
+	stop   func()         // ends the portal and waits
 }
 
 // linkSpec is one link and the path over it.
@@ -113,7 +114,7 @@ func (tn *tunnel) close() {
 // start runs a portal on the end's host.
 func (e *end) start() {
 	e.tunnel.t.Helper()
-	p, stop, err := startPortal(e.host, &e.config)
+	p, stop, err := startPortal(e.host, &e.config, e.edit)
 	if err != nil {
 		e.tunnel.t.Fatal(err)
 	}
@@ -127,8 +128,8 @@ func (e *end) start() {
 }
 
 // startPortal runs a portal on a simulated host. stop ends it, waits, and says
-// what it left behind.
-func startPortal(h *simnet.Host, c *config.Config) (p *Portal, stop func() error, err error) {
+// what it left behind. edit may be nil.
+func startPortal(h *simnet.Host, c *config.Config, edit func(*Options)) (p *Portal, stop func() error, err error) {
 	tun, err := h.OpenTun("nc0", 1420)
 	if err != nil {
 		return nil, nil, err
@@ -139,7 +140,7 @@ func startPortal(h *simnet.Host, c *config.Config) (p *Portal, stop func() error
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	links, unwatch := watchLinks(ctx, h)
-	p, err = New(Options{
+	o := Options{
 		Config: c, Device: tun, Links: links, Packets: 8192,
 		Log:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("end", h.Name()),
 		Transports: []transport.Transport{h.UDP(), h.TCP()},
@@ -155,7 +156,11 @@ func startPortal(h *simnet.Host, c *config.Config) (p *Portal, stop func() error
 			}
 			return addrs, nil
 		},
-	})
+	}
+	if edit != nil {
+		edit(&o)
+	}
+	p, err = New(o)
 	if err != nil {
 		cancel()
 		return nil, nil, err

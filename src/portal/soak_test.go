@@ -50,7 +50,7 @@ func TestRandomFaults(t *testing.T) {
 func runScenario(t *testing.T, s *simnet.Scenario) *simnet.Result {
 	return s.Run(func(h *simnet.Host) (func(), error) {
 		c := scenarioConfig(s, h.Name())
-		_, stop, err := startPortal(h, c)
+		_, stop, err := startPortal(h, c, nil)
 		if err != nil {
 			return nil, err
 		}
