@@ -6,7 +6,7 @@
 // Glossary
 //
 //	consumer   the sending half of a path, as seen from the TUN
-//	producer   the receiving half of a path: it calls Receive
+//	producer   the receiving half of a path: what it brings goes to Receive
 //	sequence   given to a packet when it first goes on a path, so that what
 //	           the queue dropped leaves no gap
 //	chain      each packet says how far back its predecessor in the flow is:
@@ -119,7 +119,6 @@ func (x *Exchange) Rescue(packets []*packet.Packet) {
 func (x *Exchange) DropRescues() {
 	for x.rescues.Len() > 0 {
 		x.rescues.Pop().Release()
-		x.Dropped++
 	}
 }
 
@@ -127,29 +126,36 @@ func (x *Exchange) DropRescues() {
 func (x *Exchange) Pump(now mono.Time, consumers []Consumer) {
 	for x.rescues.Len() > 0 {
 		p := x.rescues.At(0)
-		if p.Delivered || now.Sub(p.Queued) > staleAfter {
+		if p.Delivered || worthless(now, p, consumers) {
 			x.rescues.Pop().Release()
 			continue
 		}
-		if !x.give(now, p, consumers) {
+		if !x.choose(now, p, consumers) {
 			return
 		}
 		x.rescues.Pop()
+		x.give(now, p)
 	}
 	for x.queue.Len() > 0 {
 		p := x.queue.At(0)
-		if now.Sub(p.Queued) > staleAfter || !carried(consumers, len(p.Data)) {
+		if worthless(now, p, consumers) {
 			x.pop().Release()
 			x.Dropped++
 			continue
 		}
-		if !x.give(now, p, consumers) {
+		if !x.choose(now, p, consumers) {
 			return
 		}
 		x.pop()
 		x.TxPackets++
 		x.TxBytes += uint64(len(p.Data))
+		x.give(now, p)
 	}
+}
+
+// worthless says that p waited too long, or is too long for every path.
+func worthless(now mono.Time, p *packet.Packet, consumers []Consumer) bool {
+	return now.Sub(p.Queued) > staleAfter || !carried(consumers, len(p.Data))
 }
 
 func (x *Exchange) pop() *packet.Packet {
@@ -173,12 +179,14 @@ func carried(consumers []Consumer, size int) bool {
 	return !usable
 }
 
-// give hands p to the chosen consumers, a reference each.
-func (x *Exchange) give(now mono.Time, p *packet.Packet, consumers []Consumer) bool {
+// choose asks the scheduler who is to send p, and returns whether anybody is.
+func (x *Exchange) choose(now mono.Time, p *packet.Packet, consumers []Consumer) bool {
 	x.chosen = x.scheduler.Choose(now, p, consumers, x.chosen[:0])
-	if len(x.chosen) == 0 {
-		return false
-	}
+	return len(x.chosen) > 0
+}
+
+// give hands p to the chosen consumers, a reference each.
+func (x *Exchange) give(now mono.Time, p *packet.Packet) {
 	if p.Sequence == 0 {
 		x.sequence++
 		p.Sequence = x.sequence
@@ -188,13 +196,12 @@ func (x *Exchange) give(now mono.Time, p *packet.Packet, consumers []Consumer) b
 		}
 		*last = p.Sequence
 	}
-	for i, c := range x.chosen {
-		if i > 0 {
-			p.Retain()
-		}
+	for range x.chosen[1:] {
+		p.Retain()
+	}
+	for _, c := range x.chosen {
 		c.Consume(now, p)
 	}
-	return true
 }
 
 // Queued is what waits in the ingress queue, and since when its head has.

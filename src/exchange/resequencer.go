@@ -11,9 +11,11 @@ const (
 	// passedBits is how many sequences the resequencer remembers: twice the
 	// longest distance a packet can name.
 	passedBits = 1 << 17
-	// maxHeld bounds the packets that wait; beyond it the oldest goes on.
-	maxHeld = 4096
-	// minHold and maxHold bound the wait for a missing packet.
+	// maxGaps bounds the packets that wait, and by how many sequences they may
+	// be apart: beyond it the oldest goes on.
+	maxGaps = 1 << 13
+	// minHold and maxHold bound the wait for a missing packet. One that comes
+	// later than that is not worth the wait, and does not lengthen it.
 	minHold = 3 * time.Millisecond
 	maxHold = 250 * time.Millisecond
 	// lateMemory is how long lateness that does not come back is waited for.
@@ -28,33 +30,41 @@ const (
 type Resequencer struct {
 	ReleasedLate uint64 // packets that went on without their predecessor
 
-	first, highest uint64 // sequences: the first seen, the highest seen
-	passed         []uint64
-	waiting        map[uint64]*packet.Packet // by the predecessor's sequence
-	gaps           packet.Ring[gap]          // oldest first; some closed meanwhile
-	spread         time.Duration             // what the paths' delays explain
-	late           time.Duration             // what was seen
-	lateAt         mono.Time
-	late64         [64]gap // gaps given up lately, to see by how much too soon
+	highest uint64              // sequence seen
+	passed  []uint64            // a bit each, by sequence modulo passedBits
+	gaps    []gap               // by the missing sequence modulo maxGaps
+	order   packet.Ring[uint64] // missing sequences, oldest gap first; some closed meanwhile
+	held    int
+	spread  time.Duration // what the paths' delays explain
+	late    time.Duration // what was seen
+	lateAt  mono.Time     // when, or when it was last halved
 }
 
-// gap is a missing packet that another waits for.
+// gap is a missing packet. When it is given up it stays, without a successor,
+// until the place is needed: how late the packet comes in the end teaches how
+// long to wait for others.
 type gap struct {
-	missing uint64
-	opened  mono.Time
+	missing   uint64 // 0: none
+	opened    mono.Time
+	successor *packet.Packet // waits for it
 }
 
 func newResequencer() Resequencer {
-	return Resequencer{passed: make([]uint64, passedBits/64), waiting: make(map[uint64]*packet.Packet)}
+	return Resequencer{passed: make([]uint64, passedBits/64), gaps: make([]gap, maxGaps)}
 }
 
-// Reset forgets all sequences: the peer is a new one. What waits passes.
+// at is the place for the gap that seq leaves.
+func (r *Resequencer) at(seq uint64) *gap { return &r.gaps[seq%maxGaps] }
+
+// Reset forgets all sequences: the peer is a new one. It appends to dst what
+// waits: it passes.
 func (r *Resequencer) Reset(dst []*packet.Packet) []*packet.Packet {
-	for r.gaps.Len() > 0 {
-		dst = r.giveUp(r.gaps.Pop(), dst)
+	for g := r.oldest(); g != nil; g = r.oldest() {
+		dst = r.giveUp(g, dst)
 	}
-	r.first, r.highest = 0, 0
+	r.highest = 0
 	clear(r.passed)
+	clear(r.gaps)
 	return dst
 }
 
@@ -68,25 +78,30 @@ func (r *Resequencer) Hold() time.Duration {
 }
 
 // Held is how many packets wait.
-func (r *Resequencer) Held() int { return len(r.waiting) }
+func (r *Resequencer) Held() int { return r.held }
 
 // Receive takes a packet that was never here before, with its one reference,
 // and appends to dst what may go to the TUN now, in order.
 func (r *Resequencer) Receive(now mono.Time, p *packet.Packet, dst []*packet.Packet) []*packet.Packet {
 	r.note(p.Sequence)
+	r.learn(now, p.Sequence)
+	if p.Previous == 0 || uint64(p.Previous) >= p.Sequence {
+		return r.pass(p, dst)
+	}
 	before := p.Sequence - uint64(p.Previous)
-	if p.Previous == 0 || r.hasPassed(before) {
-		r.learn(now, p.Sequence)
+	if r.hasPassed(before) {
 		return r.pass(p, dst)
 	}
-	if _, taken := r.waiting[before]; taken { // an honest peer names each but once
+	g := r.at(before)
+	if g.successor != nil && g.missing != before { // an older gap in the same place
+		dst = r.giveUp(g, dst)
+	}
+	if g.successor != nil || r.hasPassed(before) { // named twice, by no honest peer; or just given up
 		return r.pass(p, dst)
 	}
-	r.waiting[before] = p
-	r.gaps.Push(gap{before, now})
-	for len(r.waiting) > maxHeld {
-		dst = r.giveUp(r.gaps.Pop(), dst)
-	}
+	*g = gap{missing: before, opened: now, successor: p}
+	r.order.Push(before)
+	r.held++
 	return dst
 }
 
@@ -95,51 +110,48 @@ func (r *Resequencer) Tick(now mono.Time, dst []*packet.Packet) []*packet.Packet
 	if now.Sub(r.lateAt) > lateMemory {
 		r.late, r.lateAt = r.late/2, now
 	}
-	for r.gaps.Len() > 0 {
-		g := r.gaps.At(0)
-		if r.waiting[g.missing] != nil && now.Sub(g.opened) < r.Hold() {
-			break
-		}
-		dst = r.giveUp(r.gaps.Pop(), dst)
+	for g := r.oldest(); g != nil && now.Sub(g.opened) >= r.Hold(); g = r.oldest() {
+		dst = r.giveUp(g, dst)
 	}
 	return dst
 }
 
 // Deadline is when Tick next has something to do.
 func (r *Resequencer) Deadline() mono.Time {
-	if r.gaps.Len() == 0 {
-		return mono.Never
+	if g := r.oldest(); g != nil {
+		return g.opened.Add(r.Hold())
 	}
-	return r.gaps.At(0).opened.Add(r.Hold())
+	return mono.Never
 }
 
-// giveUp lets go what waits for g, if it still does.
-func (r *Resequencer) giveUp(g gap, dst []*packet.Packet) []*packet.Packet {
-	p := r.waiting[g.missing]
-	if p == nil {
-		return dst
+// oldest is the gap that a packet has waited for longest, or nil.
+func (r *Resequencer) oldest() *gap {
+	for r.order.Len() > 0 {
+		missing := r.order.At(0)
+		if g := r.at(missing); g.missing == missing && g.successor != nil {
+			return g
+		}
+		r.order.Pop() // closed
 	}
-	delete(r.waiting, g.missing)
-	r.late64[g.missing%64] = g
+	return nil
+}
+
+// giveUp lets go what waits for g.
+func (r *Resequencer) giveUp(g *gap, dst []*packet.Packet) []*packet.Packet {
+	p := g.successor
+	g.successor = nil
+	r.held--
 	r.ReleasedLate++
 	return r.pass(p, dst)
 }
 
-// learn measures how late a packet is that others waited for.
+// learn measures how late a packet is that another waits for, or did.
 func (r *Resequencer) learn(now mono.Time, seq uint64) {
-	opened := mono.Time(0)
-	if g := r.late64[seq%64]; g.missing == seq {
-		opened = g.opened
-		r.late64[seq%64] = gap{}
-	} else if _, ok := r.waiting[seq]; ok {
-		for i := 0; i < r.gaps.Len(); i++ {
-			if g := r.gaps.At(i); g.missing == seq {
-				opened = g.opened
-				break
-			}
-		}
+	g := r.at(seq)
+	if g.missing != seq {
+		return
 	}
-	if by := now.Sub(opened); opened != 0 && by > r.late/2 {
+	if by := now.Sub(g.opened); by > r.late/2 && by <= maxHold {
 		r.late, r.lateAt = max(r.late, by), now
 	}
 }
@@ -148,12 +160,17 @@ func (r *Resequencer) learn(now mono.Time, seq uint64) {
 func (r *Resequencer) pass(p *packet.Packet, dst []*packet.Packet) []*packet.Packet {
 	for p != nil {
 		seq := p.Sequence
-		i := seq % passedBits
-		r.passed[i/64] |= 1 << (i % 64)
+		if seq+passedBits > r.highest {
+			i := seq % passedBits
+			r.passed[i/64] |= 1 << (i % 64)
+		}
 		dst = append(dst, p)
-		p = r.waiting[seq]
-		if p != nil {
-			delete(r.waiting, seq)
+		p = nil
+		if g := r.at(seq); g.missing == seq {
+			if p = g.successor; p != nil {
+				r.held--
+			}
+			*g = gap{}
 		}
 	}
 	return dst
@@ -161,34 +178,36 @@ func (r *Resequencer) pass(p *packet.Packet, dst []*packet.Packet) []*packet.Pac
 
 // note moves the memory of what passed up to seq.
 func (r *Resequencer) note(seq uint64) {
-	if r.first == 0 {
-		r.first, r.highest = seq, seq-1
-	}
 	if seq <= r.highest {
 		return
 	}
-	for s := max(r.highest+1, seq-min(seq, passedBits-1)); s <= seq; s++ {
-		i := s % passedBits
-		r.passed[i/64] &^= 1 << (i % 64)
+	if seq-r.highest >= passedBits {
+		clear(r.passed)
+	} else {
+		for s := r.highest + 1; s <= seq; s++ {
+			i := s % passedBits
+			r.passed[i/64] &^= 1 << (i % 64)
+		}
 	}
 	r.highest = seq
 }
 
+// hasPassed says that seq went on, or is too long ago to tell.
 func (r *Resequencer) hasPassed(seq uint64) bool {
-	if seq < r.first || seq+passedBits <= r.highest {
+	if seq+passedBits <= r.highest {
 		return true
 	}
-	if seq > r.highest {
-		return false
-	}
 	i := seq % passedBits
-	return r.passed[i/64]>>(i%64)&1 != 0
+	return seq <= r.highest && r.passed[i/64]>>(i%64)&1 != 0
 }
 
 // Close gives all packets back.
 func (r *Resequencer) Close() {
-	for _, p := range r.waiting {
-		p.Release()
+	for i := range r.gaps {
+		if p := r.gaps[i].successor; p != nil {
+			p.Release()
+		}
 	}
-	clear(r.waiting)
+	clear(r.gaps)
+	r.held = 0
 }
