@@ -52,6 +52,10 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	}
 	// Up to ack all is settled, and leaves the log for good; above it only the
 	// bitmap speaks. So no message is looked at for longer than that reaches.
+	before := sent{}
+	if largest >= l.first {
+		before = *l.at(largest)
+	}
 	for s := l.first; s <= ack; s++ {
 		if e := l.at(s); !e.done {
 			if s > nack || hasReceived(a, largest, s) {
@@ -68,6 +72,10 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	}
 	l.trim()
 	if good.Packets > 0 {
+		if before.waits() {
+			p.capacity.sample(now, before.delivered, before.deliveredAt, p.rtt.min())
+		}
+		p.capacity.at = now
 		good.Limited = p.limited || 2*good.InFlight >= p.control.Window()
 		p.limited = false
 		p.control.Acknowledged(now, good)
@@ -96,6 +104,7 @@ func (p *Path) acknowledged(now mono.Time, seq uint64, e *sent, good *congestion
 		good.Packets++
 		good.Bytes += int(e.size)
 		good.Largest = seq
+		p.capacity.delivered += uint64(e.size)
 		p.rate.add(now, int(e.size))
 	}
 	if e.packet != nil {

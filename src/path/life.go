@@ -161,7 +161,7 @@ func (p *Path) to(now mono.Time, s State) (events Events) {
 func (p *Path) Forget() {
 	p.sent.clear()
 	for p.outbox.Len() > 0 {
-		p.outbox.Pop().Release()
+		p.dequeue().Release()
 	}
 	if control, err := congestion.New(p.Congestion, p.Rate); err == nil { // as it was when they were set
 		p.control = control

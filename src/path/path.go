@@ -117,15 +117,15 @@ type Path struct {
 	limited bool      // the window held something back since the last acknowledgement
 	pace    mono.Time // when the next packet may go, where there is a pacing rate
 
-	rtt      rtt
-	rate     meter // what the peer acknowledges
-	loss     share // of what was sent
-	sent     sentLog
-	received receiveLog
-	outbox   packet.Ring[*packet.Packet]
-	mtu      mtuProber
-
-	streamWindow int // of a stream transport; 0: not known
+	rtt         rtt
+	rate        meter // what the peer acknowledges
+	loss        share // of what was sent
+	sent        sentLog
+	received    receiveLog
+	outbox      packet.Ring[*packet.Packet]
+	outboxBytes int
+	capacity    capacity
+	mtu         mtuProber
 
 	suspect  bool
 	overdue  int       // timeouts in a row
@@ -188,16 +188,7 @@ func (p *Path) MinRTT() time.Duration { return p.rtt.min() }
 func (p *Path) InFlight() int { return p.sent.inFlight + p.outbox.Len() }
 
 // Window is the congestion window, in packets.
-func (p *Path) Window() int {
-	if p.streamWindow != 0 {
-		return p.streamWindow
-	}
-	return p.control.Window()
-}
-
-// SetStreamWindow tells the congestion window of a stream transport, in
-// packets: what the transport itself keeps to, and the schedulers share by.
-func (p *Path) SetStreamWindow(packets int) { p.streamWindow = packets }
+func (p *Path) Window() int { return p.control.Window() }
 
 // MTU is the longest outer packet proved, in bytes; 0 where the transport cuts
 // messages itself.
@@ -266,10 +257,15 @@ func (p *Path) outboxLimit() int {
 	return outboxLimitStream
 }
 
-// Fill is how much of its room is taken: of the window, or of the outbox where
-// a stream transport has a window of its own. 0 empty … 1 full.
+// fillFloor is what an empty path takes without counting as filled, in bytes.
+const fillFloor = 16 * MaxMTU
+
+// Fill is how much of what the path needs to be busy is on it: at 0.5 just
+// enough, at 1 as much again waits in its queues. Of several paths it tells
+// which has room, also where their windows have grown apart.
 func (p *Path) Fill() float64 {
-	return max(float64(p.InFlight())/float64(p.Window()), float64(p.outbox.Len())/float64(p.outboxLimit()))
+	busy := p.capacity.rate() / 8 * p.rtt.min().Seconds()
+	return float64(p.sent.bytes+p.outboxBytes) / max(2*busy, fillFloor)
 }
 
 // Carries is false where a packet of size bytes does not fit, and the probes
@@ -289,10 +285,18 @@ const paceBurst = time.Millisecond
 // Consume takes pkt, and one of its references, to be sent. Only after Ready.
 func (p *Path) Consume(now mono.Time, pkt *packet.Packet) {
 	p.outbox.Push(pkt)
+	p.outboxBytes += len(pkt.Data)
 	if rate := p.control.PacingRate(); rate > 0 {
 		bits := 8 * float64(p.outer(len(pkt.Data)))
 		p.pace = max(p.pace, now.Add(-paceBurst)).Add(time.Duration(bits / float64(rate) * 1e9))
 	}
+}
+
+// dequeue takes the oldest packet out of the outbox.
+func (p *Path) dequeue() *packet.Packet {
+	pkt := p.outbox.Pop()
+	p.outboxBytes -= len(pkt.Data)
+	return pkt
 }
 
 // PaceDeadline is when pacing lets the next packet go; Never without pacing.
@@ -316,7 +320,7 @@ func (p *Path) TakeUnacknowledged(dst []*packet.Packet) []*packet.Packet {
 		}
 	}
 	for p.outbox.Len() > 0 {
-		dst = append(dst, p.outbox.Pop())
+		dst = append(dst, p.dequeue())
 	}
 	return dst
 }

@@ -81,7 +81,7 @@ func (p *Path) Poll(now mono.Time, keyed bool, out []Outgoing) (n int) {
 		o := &out[n]
 		o.To, o.Packet, o.Frames, o.Pad, o.Raw = p.Endpoint(), nil, o.Frames[:0], 0, nil
 		o.Header = wire.Header{Type: wire.TypeControl, Path: p.ID}
-		entry := sent{at: now, elicits: true}
+		entry := sent{at: now, elicits: true, delivered: p.capacity.delivered, deliveredAt: p.capacity.at}
 		switch p.next(now, keyed) {
 		case turnNone:
 			return n
@@ -107,7 +107,7 @@ func (p *Path) Poll(now mono.Time, keyed bool, out []Outgoing) (n int) {
 			entry.elicits = false
 		case turnData:
 			o.Header.Type = wire.TypeData
-			o.Packet = p.outbox.Pop()
+			o.Packet = p.dequeue()
 			entry.packet = o.Packet
 			o.Packet.Retain() // one for the log, one for the sender
 		case turnPing: // a control message without frames

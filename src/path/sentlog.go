@@ -13,7 +13,12 @@ type sent struct {
 	elicits bool  // the peer acknowledges it, so it counts as in flight
 	done    bool  // acknowledged, or lost
 	rescued bool  // its packet was given to another path too
-	probe   bool  // padded, to see whether its size fits: its loss says nothing else
+	// How much had been delivered when it was sent, in bytes, and when the last
+	// of that was: see capacity.
+	delivered   uint64
+	deliveredAt mono.Time
+
+	probe bool // padded, to see whether its size fits: its loss says nothing else
 }
 
 // waits says that the message is in flight.
@@ -26,6 +31,7 @@ type sentLog struct {
 	entries     []sent // length a power of two
 	first, next uint64
 	inFlight    int    // entries that wait
+	bytes       int    // of these
 	eldest      uint64 // none before it makes the path suspect; see oldest
 }
 
@@ -49,6 +55,7 @@ func (l *sentLog) add(e sent) uint64 {
 	l.next++
 	if e.elicits {
 		l.inFlight++
+		l.bytes += int(e.size)
 	} else {
 		l.trim()
 	}
@@ -61,6 +68,7 @@ func (l *sentLog) settle(seq uint64) {
 	e.done = true
 	if e.elicits {
 		l.inFlight--
+		l.bytes -= int(e.size)
 	}
 	if e.packet != nil {
 		e.packet.Release()

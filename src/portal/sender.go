@@ -14,9 +14,6 @@ import (
 // sendBatch is how many messages a sender takes at once.
 const sendBatch = 32
 
-// windowEvery is after how many batches a stream is asked for its window.
-const windowEvery = 8
-
 // sender is the goroutine that seals and sends a path's messages. Sealing
 // copies each packet into the sender's own slab: the packet itself stays
 // whole, for it may have to be rescued, and sealed again for another path.
@@ -30,7 +27,6 @@ type sender struct {
 	slab     []byte
 	messages []transport.Message
 	sealer   sealer
-	asked    uint // batches since the start, for learnWindow
 }
 
 // wakeSenders starts a sender for each new path, ends those of paths that are
@@ -137,28 +133,11 @@ func (s *sender) dispatch(f transport.Flow, messages []transport.Message) {
 	var refused *transport.RefusedError
 	switch {
 	case err == nil:
-		s.learnWindow(f)
 	case errors.As(err, &refused):
 		s.portal.do(func(now mono.Time) { s.path.Refused(now) })
 	default: // the flow is finished; its reader says so to all
 		f.Close()
 	}
-}
-
-// learnWindow asks a stream how far it lets itself go: its path's share of the
-// packets follows that.
-func (s *sender) learnWindow(f transport.Flow) {
-	w, ok := f.(*flow).Flow.(transport.Windowed)
-	if !ok {
-		return
-	}
-	if s.asked++; s.asked%windowEvery != 1 {
-		return
-	}
-	packets := w.Window()
-	s.portal.mu.Lock()
-	s.path.SetStreamWindow(packets)
-	s.portal.mu.Unlock()
 }
 
 // sealer makes messages. Its MAC state belongs to one goroutine.

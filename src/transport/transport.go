@@ -69,14 +69,6 @@ type Authenticator interface {
 	Authenticated()
 }
 
-// Windowed is a Flow of a transport that controls congestion itself and can
-// tell how far it lets itself go.
-type Windowed interface {
-	Flow
-	// Window is the congestion window, in packets; 0: not known.
-	Window() int
-}
-
 // RefusedError says that the system refused at least one message of a batch
 // without harm to the flow.
 type RefusedError struct{ Err error }

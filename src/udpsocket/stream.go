@@ -105,13 +105,6 @@ func (w *StreamWriter) LimitUnsent(n int) {
 	_ = w.raw.Control(func(fd uintptr) { limitUnsent(int(fd), n) })
 }
 
-// Window is the connection's congestion window, in segments; 0 where the
-// system does not tell.
-func (w *StreamWriter) Window() (segments int) {
-	_ = w.raw.Control(func(fd uintptr) { segments = streamWindow(int(fd)) })
-	return segments
-}
-
 // Add appends piece, which must not change before Flush returned. At most
 // 2*Batch pieces, none empty, go into one Flush.
 func (w *StreamWriter) Add(piece []byte) {

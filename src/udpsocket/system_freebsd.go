@@ -84,6 +84,3 @@ func setStreamOptions(fd int, o StreamOptions) error {
 	}
 	return setCongestion(fd, o.Congestion)
 }
-
-// streamWindow is not known here.
-func streamWindow(int) int { return 0 }

@@ -120,12 +120,3 @@ func setStreamOptions(fd int, o StreamOptions) error {
 	}
 	return setCongestion(fd, o.Congestion)
 }
-
-// streamWindow is the congestion window, in segments.
-func streamWindow(fd int) int {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		return 0
-	}
-	return int(info.Snd_cwnd)
-}

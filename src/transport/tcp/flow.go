@@ -161,9 +161,6 @@ func (f *flow) Authenticated() {
 // Congestion returns the name of the system's congestion control in use.
 func (f *flow) Congestion() string { return udpsocket.Congestion(f.conn) }
 
-// Window implements transport.Windowed.
-func (f *flow) Window() int { return f.writer.Window() }
-
 // Close ends both directions. What the system has not sent yet it sends still,
 // as long as the other end acknowledges.
 func (f *flow) Close() error {
