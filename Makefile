@@ -59,7 +59,7 @@ $(TOOLS)/golangci-lint:
 
 .PHONY: cross
 cross: ## build for every platform
-	ci/cross '-ldflags "$(LDFLAGS)"'
+	ci/cross "$(LDFLAGS)"
 
 .PHONY: clean
 clean: ## remove build/

@@ -73,6 +73,11 @@ func (lab *Lab) StartTunnel(c TunnelConfig) (*Tunnel, error) {
 			return nil, err
 		}
 	}
+	if c.LogDir != "" {
+		if err := os.MkdirAll(c.LogDir, 0o755); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range []*Portal{t.Remote, t.Local} {
 		err := p.log.open(c.LogDir, p.Role)
 		if err == nil {
