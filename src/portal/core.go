@@ -66,7 +66,7 @@ type core struct {
 	retired []transport.Flow // streams that a path has left, to be closed
 	notes   []note
 	said    [complaints]mono.Time // when each was last logged
-	dumb    mono.Time             // since when the remote portal says nothing; 0: it does
+	silence silence
 	rescued []*packet.Packet
 }
 
@@ -374,7 +374,10 @@ func (k *core) frames(now mono.Time, p *path.Path, r *received) {
 // reader; the session looks closer.
 func (k *core) handshake(now mono.Time, r *received) {
 	answer, events, err := k.session.Handle(now, r.shake)
-	if err != nil && !k.misfit(now, err) {
+	switch {
+	case err == nil:
+		k.silence.since = 0
+	case !k.misfit(now, err):
 		k.rejected.Replay++ // nothing proved it fresh; an honest first HELLO is challenged
 	}
 	k.keys(now, events)
@@ -417,6 +420,7 @@ func (k *core) keys(now mono.Time, events session.Events) {
 	if events&session.EventSend != 0 {
 		k.setTrailers(now)
 		k.lastUsable = now // its paths get time to join
+		k.silence.vain++
 		e := k.session.Sending(now)
 		level := slog.LevelDebug
 		if events&session.EventPeer != 0 {
@@ -504,6 +508,7 @@ func (k *core) shake(now mono.Time) {
 	case k.attached && (!keyed || now.Sub(k.lastUsable) >= k.lostAfter()):
 		if hello := k.session.Hello(now); hello != nil {
 			k.broadcast(hello)
+			k.asked(now)
 		}
 	}
 }

@@ -48,33 +48,42 @@ func (k *core) misfit(now mono.Time, err error) bool {
 	default:
 		return false
 	}
-	k.dumb = 0
+	k.silence = silence{}
 	return true
 }
 
-// diagnose looks for what keeps the tunnel from working, and names the likely
-// cause.
-func (k *core) diagnose(now mono.Time) {
-	keyed := k.session.Sending(now) != nil
-	if !k.local {
-		if k.bind && k.session.Unproved(now) >= complainAfter && !k.anyUsable() {
-			k.complainOfNAT(now)
-		}
-		return
+// silence is what the local portal gets for an answer.
+type silence struct {
+	since, asked mono.Time // first and last HELLO without an answer
+	vain         int       // keys made since a path last worked
+}
+
+// vainKeys is how many keys are made in vain before it is said why.
+const vainKeys = 3
+
+// asked notes that a HELLO was sent on every path.
+func (k *core) asked(now mono.Time) {
+	s := &k.silence
+	if s.since == 0 || now.Sub(s.asked) > complainAfter {
+		s.since = now
 	}
-	switch {
-	case k.works || !k.attached:
-		k.dumb = 0
-	case k.dumb == 0:
-		k.dumb = now
-	case now.Sub(k.dumb) < complainAfter:
-	case !keyed:
+	s.asked = now
+	if now.Sub(s.since) >= complainAfter && k.session.Sending(now) == nil {
 		k.complain(now, noAnswer, "the remote portal does not answer: is it running, are its address and port right and open, and is its Key the same as here?")
-	case k.bind:
-		k.complainOfNAT(now)
 	}
 }
 
-func (k *core) complainOfNAT(now mono.Time) {
-	k.complain(now, addressesChanged, "the portals made keys, but no message under them is authentic: with AuthenticateAddresses no NAT may stand between them; set it to no on both")
+// diagnose looks for what keeps the tunnel from working though the portals
+// shake hands.
+func (k *core) diagnose(now mono.Time) {
+	if k.works {
+		k.silence = silence{}
+	}
+	vain := k.silence.vain >= vainKeys
+	if !k.local {
+		vain = k.session.Unproved(now) >= complainAfter && !k.anyUsable()
+	}
+	if vain && k.bind {
+		k.complain(now, addressesChanged, "the portals made keys, but no message under them is authentic: with AuthenticateAddresses no NAT may stand between them; set it to no on both")
+	}
 }
