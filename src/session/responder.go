@@ -64,10 +64,7 @@ func (s *Session) answer(now mono.Time, r *handshake.Responder, h handshake.Hell
 		return nil, 0, handshake.ErrReplay // our own, thrown back
 	}
 	if len(s.pending) == maxPending {
-		t := *s.table
-		t[s.pending[0].Number] = nil
-		s.table = &t
-		s.forget(s.pending[0])
+		s.remove(s.pending[0])
 	}
 	n, ok := s.number(h.InUse)
 	if !ok {

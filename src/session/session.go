@@ -218,22 +218,28 @@ func (s *Session) install(now mono.Time, e *Epoch) Events {
 
 // Tick drops keys whose time is over.
 func (s *Session) Tick(now mono.Time) (events Events) {
-	t := *s.table
-	for n, e := range t {
-		old := s.replaced[n] != 0 && now.Sub(s.replaced[n]) > keepAfter
-		if e != nil && (old || now.Sub(e.made) > endAfter+keepAfter) {
-			t[n] = nil
-			s.forget(e)
+	for n, e := range s.table {
+		if e == nil {
+			continue
+		}
+		replaced := s.replaced[n] != 0 && now.Sub(s.replaced[n]) > keepAfter
+		if replaced || now.Sub(e.made) > endAfter+keepAfter {
+			s.remove(e)
 			events = EventKeys
 		}
-	}
-	if events != 0 {
-		s.table = &t
 	}
 	if s.sending != nil && now.Sub(s.sending.made) >= endAfter {
 		s.sending = nil
 	}
 	return events
+}
+
+// remove publishes a table without e.
+func (s *Session) remove(e *Epoch) {
+	t := *s.table
+	t[e.Number] = nil
+	s.table = &t
+	s.forget(e)
 }
 
 // Drop forgets all keys: the peer said that it leaves.
