@@ -297,3 +297,49 @@ func TestRedundantSendsEverythingTwice(t *testing.T) {
 		}
 	})
 }
+
+func TestALinkThatDiedWhileIdleIsFoundInTime(t *testing.T) {
+	// The quicker link dies while nothing moves; the first packets needed
+	// afterwards must come through all the same, and soon.
+	sim(t, 1, []linkSpec{link(mbit(8), 5*time.Millisecond), link(mbit(8), 40*time.Millisecond)}, func(tn *tunnel) {
+		tn.start()
+		time.Sleep(40 * time.Second)
+		tn.links[0].Cut(true)
+		time.Sleep(3 * time.Second)
+		f := tn.check.Flow(tn.local.host, tn.remote.host, false)
+		f.Call(20*time.Millisecond, 200, tn.net.Now()+time.Second)
+		time.Sleep(2 * time.Second)
+		if s := f.All(); s.Lost != 0 || s.LongestGap > 200*time.Millisecond {
+			t.Errorf("%v", &s)
+		}
+	})
+}
+
+func TestAnIdleTunnelIsQuiet(t *testing.T) {
+	sim(t, 1, []linkSpec{link(mbit(8), 5*time.Millisecond), link(mbit(8), 40*time.Millisecond)}, func(tn *tunnel) {
+		tn.start()
+		time.Sleep(10 * time.Second)
+		before := tn.links[0].Up.Counters().In
+		time.Sleep(10 * time.Minute)
+		// A keepalive and its acknowledgement each way every 15 s, new keys now
+		// and then, a search for a larger MTU.
+		if n := tn.links[0].Up.Counters().In - before; n > 200 {
+			t.Errorf("%d packets in ten idle minutes", n)
+		}
+	})
+}
+
+func TestALinkThatIsDeadOneWayBlocksNothing(t *testing.T) {
+	// The quickest way to the remote, and no way back: what goes there first
+	// must not swallow the answers that other links could bring.
+	sim(t, 1, []linkSpec{link(mbit(8), 2*time.Millisecond), link(mbit(8), 40*time.Millisecond), link(mbit(8), 60*time.Millisecond)}, func(tn *tunnel) {
+		tn.links[0].Down.Change(func(c *simnet.Conditions) { c.Cut = true })
+		tn.start()
+		f := tn.check.Flow(tn.local.host, tn.remote.host, false)
+		f.Call(20*time.Millisecond, 200, tn.net.Now()+3*time.Second)
+		time.Sleep(4 * time.Second)
+		if d, ok := f.AliveAfter(0); !ok || d > time.Second {
+			t.Errorf("alive after %v (%v)", d, ok)
+		}
+	})
+}

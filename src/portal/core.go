@@ -51,9 +51,11 @@ type core struct {
 	floorMTU   int // 1280 where the tunnel has IPv6 addresses
 	mtu        int // the tunnel's, in bytes of inner packet
 	lastData   mono.Time
-	attached   bool      // some path has a flow
-	works      bool      // some path is up and not suspect
-	lastUsable mono.Time // when that, and a session, was last so
+	answered   *path.Path // brought the last cookie
+	helloTurn  int        // where the next HELLOs begin
+	attached   bool       // some path has a flow
+	works      bool       // some path is up and not suspect
+	lastUsable mono.Time  // when that, and a session, was last so
 	nextChore  mono.Time
 
 	rejected control.Rejected
@@ -388,18 +390,51 @@ func (k *core) handshake(now mono.Time, r *received) {
 		k.answers = append(k.answers, toStranger(r.from, answer))
 		return
 	}
-	k.broadcast(answer) // a HELLO with the cookie: whichever path is quickest
+	if p := k.pathOf(r.from); p != nil { // a HELLO with the cookie, where that came from
+		k.answered = p
+		p.TellRaw(answer)
+	}
 }
 
 func toStranger(to path.Endpoint, message []byte) answer { return answer{to, message} }
 
-// broadcast sends a HELLO on every path that has a flow.
-func (k *core) broadcast(hello []byte) {
+// pathOf is the path that uses or tries an endpoint.
+func (k *core) pathOf(e path.Endpoint) *path.Path {
 	for _, p := range k.order {
-		if s, _ := p.State(); s != path.Down {
-			p.TellRaw(hello)
+		if s, _ := p.State(); s != path.Down && p.Endpoint() == e {
+			return p
 		}
 	}
+	return nil
+}
+
+// hello sends HELLOs when they are due: without a cookie one on every path
+// that has a flow; with one, where the cookie came from and on one other path,
+// each time the next. It returns whether any was due.
+func (k *core) hello(now mono.Time) bool {
+	message := k.session.Hello(now)
+	if message == nil {
+		return false
+	}
+	few := k.session.HasCookie()
+	k.helloTurn++
+	for i := range k.order {
+		p := k.order[(i+k.helloTurn)%len(k.order)]
+		if s, _ := p.State(); s == path.Down || few && p == k.answered {
+			continue
+		}
+		p.TellRaw(message)
+		if few {
+			break
+		}
+		message = k.session.Another(now)
+	}
+	if few && k.answered != nil {
+		if s, _ := k.answered.State(); s != path.Down {
+			k.answered.TellRaw(k.session.Another(now))
+		}
+	}
+	return true
 }
 
 // keys acts on what happened to the session.
@@ -506,8 +541,7 @@ func (k *core) shake(now mono.Time) {
 		k.lastUsable = now
 		k.rekey(now, sent)
 	case k.attached && (!keyed || now.Sub(k.lastUsable) >= k.lostAfter()):
-		if hello := k.session.Hello(now); hello != nil {
-			k.broadcast(hello)
+		if k.hello(now) {
 			k.asked(now)
 		}
 	}

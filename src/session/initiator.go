@@ -8,6 +8,7 @@ import (
 	"netcombiner/src/auth"
 	"netcombiner/src/handshake"
 	"netcombiner/src/mono"
+	"netcombiner/src/wire"
 )
 
 const (
@@ -19,8 +20,11 @@ const (
 	slowestAgain  = 4 * time.Second
 	// refusedAgain is how long to wait after a refusal: only a person helps.
 	refusedAgain = 5 * time.Second
-	// maxHellos is how many HELLOs are remembered: those of the last seconds.
-	maxHellos = 8
+	// maxHellos is how many HELLOs are remembered: at least one for each path.
+	maxHellos = 2 * wire.MaxPaths
+	// cookieTries is how often a cookie is tried before it is asked for anew:
+	// perhaps the path that brought it is dead, or the remote another one.
+	cookieTries = 4
 )
 
 // initiator is the local portal's part of a session.
@@ -39,23 +43,40 @@ type initiator struct {
 // hello is a HELLO that waits for its answer.
 type hello struct {
 	*handshake.Initiator
-	at mono.Time
+	at     mono.Time
+	cookie bool // it brings one, so a REPLY may answer it
 }
 
 // Shaking says that a HELLO waits for its answer.
 func (s *Session) Shaking() bool { return len(s.hellos) > 0 }
 
-// Hello returns a HELLO to send on every path outside any session, when one is
-// due, or nil. Only the local portal's session asks for one.
+// Hello returns a HELLO to send outside any session, when one is due, or nil.
+// It goes on one path; Another makes those for others. Only the local portal's
+// session asks for one.
+//
+// Each path has its own, because the remote answers each but once, on the path
+// that brought it: were it the same on all, one link that is dead in one
+// direction, but quick in the other, would swallow every answer.
 func (s *Session) Hello(now mono.Time) []byte {
 	if !s.config.Initiator || !s.inside && now < s.due {
 		return nil
 	}
-	if s.inside || len(s.hellos) == 0 {
+	if s.inside || len(s.hellos) == 0 || s.HasCookie() && s.tries >= cookieTries {
 		s.begin(false)
 	}
+	s.due = now.Add(s.patience())
+	s.tries++
 	return s.newHello(now)
 }
+
+// Another returns a HELLO for a further path, at the moment of Hello. Of those
+// with a cookie there should be no more than maxPending at a time, for the
+// remote keeps no more keys than that.
+func (s *Session) Another(now mono.Time) []byte { return s.newHello(now) }
+
+// HasCookie says that the next HELLO brings a cookie: it is best sent where
+// the cookie came from.
+func (s *Session) HasCookie() bool { return s.cookie != handshake.Cookie{} }
 
 // HelloAt is when Hello next has something to send.
 func (s *Session) HelloAt() mono.Time {
@@ -84,6 +105,8 @@ func (s *Session) Rekey(now mono.Time, sent uint64) []byte {
 	if !s.inside {
 		s.begin(true)
 	}
+	s.due = now.Add(s.patience())
+	s.tries++
 	return s.newHello(now)
 }
 
@@ -120,15 +143,13 @@ func (i *initiator) patience() time.Duration {
 func (s *Session) newHello(now mono.Time) []byte {
 	h := handshake.Hello{Instance: s.instance, Cookie: s.cookie, InUse: s.held(), Suites: s.config.Offer, Flags: s.flags()}
 	made, message, err := handshake.NewInitiator(s.guard, s.config.Random, h)
-	s.due = now.Add(s.patience())
-	s.tries++
 	if err != nil {
 		return nil // no randomness: try again when next due
 	}
 	if len(s.hellos) == maxHellos {
 		s.hellos = slices.Delete(s.hellos, 0, 1)
 	}
-	s.hellos = append(s.hellos, hello{made, now})
+	s.hellos = append(s.hellos, hello{made, now, s.HasCookie() || s.inside})
 	return message
 }
 
@@ -148,6 +169,8 @@ func (s *Session) retry(now mono.Time, m handshake.Message) ([]byte, error) {
 			return nil, nil // a HELLO with it is on its way
 		}
 		s.cookie, s.tries = cookie, 0
+		s.due = now.Add(s.patience())
+		s.tries++
 		return s.newHello(now), nil
 	}
 	return nil, handshake.ErrNotOurs
@@ -163,7 +186,7 @@ func (s *Session) finish(now mono.Time, m handshake.Message) (Events, error) {
 		if err != nil {
 			return 0, err
 		}
-		if later := len(s.hellos) - 1 - n; later >= maxPending {
+		if later := withCookie(s.hellos[n+1:]); later >= maxPending {
 			// The responder has given these keys up for later ones by the
 			// time a message under them could arrive. But its answers take
 			// longer than we gave them.
@@ -175,6 +198,15 @@ func (s *Session) finish(now mono.Time, m handshake.Message) (Events, error) {
 		return s.accept(now, reply, keys)
 	}
 	return 0, handshake.ErrReplay
+}
+
+func withCookie(hellos []hello) (n int) {
+	for _, h := range hellos {
+		if h.cookie {
+			n++
+		}
+	}
+	return n
 }
 
 // accept installs the keys that a REPLY made, unless it refuses.
