@@ -33,7 +33,8 @@ type Consumer interface {
 	Ready(now mono.Time, size int) bool
 	// Carries is false if a packet of size bytes will never fit.
 	Carries(size int) bool
-	// Fill is how much of its room is taken: 0 empty … 1 full.
+	// Fill is how much of what keeps it busy is on it: 0 nothing, 0.5 just
+	// enough, more where queues grow.
 	Fill() float64
 	// RTT is its smoothed round-trip time, queues included; 0: not measured.
 	RTT() time.Duration

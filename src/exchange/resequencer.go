@@ -34,6 +34,7 @@ type Resequencer struct {
 	passed  []uint64            // a bit each, by sequence modulo passedBits
 	gaps    []gap               // by the missing sequence modulo maxGaps
 	order   packet.Ring[uint64] // missing sequences, oldest gap first; some closed meanwhile
+	here    []*packet.Packet    // that wait, by their own sequence modulo maxGaps
 	held    int
 	spread  time.Duration // what the paths' delays explain
 	late    time.Duration // what was seen
@@ -50,7 +51,8 @@ type gap struct {
 }
 
 func newResequencer() Resequencer {
-	return Resequencer{passed: make([]uint64, passedBits/64), gaps: make([]gap, maxGaps)}
+	return Resequencer{passed: make([]uint64, passedBits/64), gaps: make([]gap, maxGaps),
+		here: make([]*packet.Packet, maxGaps)}
 }
 
 // at is the place for the gap that seq leaves.
@@ -102,6 +104,7 @@ func (r *Resequencer) Receive(now mono.Time, p *packet.Packet, dst []*packet.Pac
 	*g = gap{missing: before, opened: now, successor: p}
 	r.order.Push(before)
 	r.held++
+	r.here[p.Sequence%maxGaps] = p
 	return dst
 }
 
@@ -136,8 +139,12 @@ func (r *Resequencer) oldest() *gap {
 	return nil
 }
 
-// giveUp lets go what waits for g.
+// giveUp lets go what waits for g. Where the missing packet is here, and waits
+// itself, that goes first: the wait is over for the whole row, in order.
 func (r *Resequencer) giveUp(g *gap, dst []*packet.Packet) []*packet.Packet {
+	for p := r.here[g.missing%maxGaps]; p != nil && p.Sequence == g.missing; p = r.here[g.missing%maxGaps] {
+		g = r.at(p.Sequence - uint64(p.Previous))
+	}
 	p := g.successor
 	g.successor = nil
 	r.held--
@@ -163,6 +170,9 @@ func (r *Resequencer) pass(p *packet.Packet, dst []*packet.Packet) []*packet.Pac
 		if seq+passedBits > r.highest {
 			i := seq % passedBits
 			r.passed[i/64] |= 1 << (i % 64)
+		}
+		if r.here[seq%maxGaps] == p {
+			r.here[seq%maxGaps] = nil
 		}
 		dst = append(dst, p)
 		p = nil
@@ -209,5 +219,6 @@ func (r *Resequencer) Close() {
 		}
 	}
 	clear(r.gaps)
+	clear(r.here)
 	r.held = 0
 }

@@ -19,12 +19,12 @@ func NewScheduler(name string) (Scheduler, error) {
 }
 
 // Greedy is the paper's: a packet goes to whichever path has window. Where
-// several have, the lowest metric comes first, then the emptiest window, so that
+// several have, the lowest metric comes first, then the least filled, so that
 // all paths keep busy even when the flow alone cannot fill them, and at last
 // the lowest RTT, so that a lone packet takes the quickest way.
 type Greedy struct{}
 
-// fillSteps is how finely Greedy tells windows apart: while none is a quarter
+// fillSteps is how finely Greedy tells fills apart: while none is a quarter
 // full, the RTT decides.
 const fillSteps = 4
 
