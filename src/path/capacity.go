@@ -36,3 +36,6 @@ func (c *capacity) sample(now mono.Time, delivered uint64, at mono.Time, minRTT 
 
 // rate is in bit/s; 0 before the first sample.
 func (c *capacity) rate() float64 { return max(c.high, c.highBefore) }
+
+// restart forgets a rate that may not hold for another network.
+func (c *capacity) restart() { c.high, c.highBefore = 0, 0 }

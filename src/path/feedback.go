@@ -44,18 +44,16 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	}
 	good := congestion.Acknowledgement{InFlight: l.inFlight}
 	bad := congestion.Loss{Next: l.next}
-	if largest >= l.first {
-		if e := l.at(largest); e.waits() && a.Delay != maxDelay {
-			good.RTT = max(now.Sub(e.at)-time.Duration(a.Delay)*ackDelayUnit, time.Microsecond)
+	var newest sent // that largest acknowledges, if it is news
+	if largest >= l.first && l.at(largest).waits() {
+		newest = *l.at(largest)
+		if a.Delay != maxDelay {
+			good.RTT = max(now.Sub(newest.at)-time.Duration(a.Delay)*ackDelayUnit, time.Microsecond)
 			p.rtt.sample(now, good.RTT)
 		}
 	}
 	// Up to ack all is settled, and leaves the log for good; above it only the
 	// bitmap speaks. So no message is looked at for longer than that reaches.
-	before := sent{}
-	if largest >= l.first {
-		before = *l.at(largest)
-	}
 	for s := l.first; s <= ack; s++ {
 		if e := l.at(s); !e.done {
 			if s > nack || hasReceived(a, largest, s) {
@@ -72,9 +70,7 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	}
 	l.trim()
 	if good.Packets > 0 {
-		if before.waits() {
-			p.capacity.sample(now, before.delivered, before.deliveredAt, p.rtt.min())
-		}
+		p.capacity.sample(now, newest.delivered, newest.deliveredAt, p.rtt.min())
 		p.capacity.at = now
 		good.Limited = p.limited || 2*good.InFlight >= p.control.Window()
 		p.limited = false

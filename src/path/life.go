@@ -73,9 +73,15 @@ func (p *Path) Attach(now mono.Time, e Endpoint, overhead int) Events {
 	p.overhead = overhead
 	p.endpoint = Endpoint{}
 	p.answers = p.answers[:0]
-	p.rtt.restart()
+	p.anotherNetwork()
 	p.prove(now, e)
 	return p.to(now, Connecting)
+}
+
+// anotherNetwork forgets what was measured of the one before.
+func (p *Path) anotherNetwork() {
+	p.rtt.restart()
+	p.capacity.restart()
 }
 
 // Detach takes the flow away. What was unacknowledged stays to be taken.
@@ -222,7 +228,7 @@ func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
 	}
 	events := p.to(now, Up)
 	if moved {
-		p.rtt.restart()
+		p.anotherNetwork()
 		events |= EventRescue // what went to the old address is lost
 	}
 	return events

@@ -13,12 +13,11 @@ type sent struct {
 	elicits bool  // the peer acknowledges it, so it counts as in flight
 	done    bool  // acknowledged, or lost
 	rescued bool  // its packet was given to another path too
+	probe   bool  // padded, to see whether its size fits: its loss says nothing else
 	// How much had been delivered when it was sent, in bytes, and when the last
 	// of that was: see capacity.
 	delivered   uint64
 	deliveredAt mono.Time
-
-	probe bool // padded, to see whether its size fits: its loss says nothing else
 }
 
 // waits says that the message is in flight.
