@@ -313,9 +313,9 @@ func BenchmarkReject(b *testing.B) {
 	j.local.template = innerUDP(size - wire.HeaderSize - auth.SequenceLen - 16)
 	j.local.ingress(j.now, 1, 1)
 	j.turn(j.local)
-	var hello []byte
 	j.local.core.session.Drop()
-	hello = j.local.core.session.Hello(j.now)
+	j.local.core.session.Round(j.now)
+	hello := j.local.core.session.Hello(j.now, 0)
 	from := j.endpoint(j.remote, 0)
 
 	noise := make([]byte, len(data))

@@ -51,11 +51,9 @@ type core struct {
 	floorMTU   int // 1280 where the tunnel has IPv6 addresses
 	mtu        int // the tunnel's, in bytes of inner packet
 	lastData   mono.Time
-	answered   *path.Path // brought the last cookie
-	helloTurn  int        // where the next HELLOs begin
-	attached   bool       // some path has a flow
-	works      bool       // some path is up and not suspect
-	lastUsable mono.Time  // when that, and a session, was last so
+	attached   bool      // some path has a flow
+	works      bool      // some path is up and not suspect
+	lastUsable mono.Time // when that, and a session, was last so
 	nextChore  mono.Time
 
 	rejected control.Rejected
@@ -151,12 +149,12 @@ func (k *core) addPath(now mono.Time, f path.Fixed, s path.Settings) (*path.Path
 	return p, nil
 }
 
-// attach gives a path of the local portal a flow. Without a session, it is
-// told of the handshake under way by a fresh HELLO.
+// attach gives a path of the local portal a flow, which takes part in the
+// handshake that is under way.
 func (k *core) attach(now mono.Time, p *path.Path, e path.Endpoint, overhead int) {
 	k.act(now, p, p.Attach(now, e, overhead))
-	if k.session.Sending(now) == nil {
-		k.session.Hurry(now)
+	if hello := k.session.Hello(now, p.ID); hello != nil {
+		p.TellRaw(hello)
 	}
 }
 
@@ -391,7 +389,6 @@ func (k *core) handshake(now mono.Time, r *received) {
 		return
 	}
 	if p := k.pathOf(r.from); p != nil { // a HELLO with the cookie, where that came from
-		k.answered = p
 		p.TellRaw(answer)
 	}
 }
@@ -408,30 +405,15 @@ func (k *core) pathOf(e path.Endpoint) *path.Path {
 	return nil
 }
 
-// hello sends HELLOs when they are due: without a cookie one on every path
-// that has a flow; with one, where the cookie came from and on one other path,
-// each time the next. It returns whether any was due.
+// hello sends HELLOs when they are due: one of its own on every path that has
+// a flow. It returns whether they were.
 func (k *core) hello(now mono.Time) bool {
-	message := k.session.Hello(now)
-	if message == nil {
+	if !k.session.Round(now) {
 		return false
 	}
-	few := k.session.HasCookie()
-	k.helloTurn++
-	for i := range k.order {
-		p := k.order[(i+k.helloTurn)%len(k.order)]
-		if s, _ := p.State(); s == path.Down || few && p == k.answered {
-			continue
-		}
-		p.TellRaw(message)
-		if few {
-			break
-		}
-		message = k.session.Another(now)
-	}
-	if few && k.answered != nil {
-		if s, _ := k.answered.State(); s != path.Down {
-			k.answered.TellRaw(k.session.Another(now))
+	for _, p := range k.order {
+		if s, _ := p.State(); s != path.Down {
+			p.TellRaw(k.session.Hello(now, p.ID))
 		}
 	}
 	return true
@@ -617,7 +599,7 @@ func (k *core) deadline(now mono.Time) mono.Time {
 		}
 	}
 	if k.local && k.attached && !k.works {
-		hello := k.session.HelloAt()
+		hello := k.session.RoundAt()
 		if k.session.Sending(now) != nil {
 			hello = max(hello, k.lastUsable.Add(k.lostAfter()))
 		}

@@ -8,11 +8,10 @@ import (
 	"netcombiner/src/auth"
 	"netcombiner/src/handshake"
 	"netcombiner/src/mono"
-	"netcombiner/src/wire"
 )
 
 const (
-	// A HELLO is followed by another after helloAgain, doubling up to
+	// A round of HELLOs is followed by another after helloAgain, doubling up to
 	// helloAgainMax; and once an answer told how long one takes, not before it
 	// can be there, up to slowestAgain.
 	helloAgain    = 250 * time.Millisecond
@@ -20,21 +19,28 @@ const (
 	slowestAgain  = 4 * time.Second
 	// refusedAgain is how long to wait after a refusal: only a person helps.
 	refusedAgain = 5 * time.Second
-	// maxHellos is how many HELLOs are remembered: at least one for each path.
-	maxHellos = 2 * wire.MaxPaths
-	// cookieTries is how often a cookie is tried before it is asked for anew:
-	// perhaps the path that brought it is dead, or the remote another one.
-	cookieTries = 4
+	// maxHellos is how many HELLOs are remembered: those of the last seconds.
+	maxHellos = 64
 )
 
 // initiator is the local portal's part of a session.
+//
+// A stranger's HELLO is answered once, where it came from. So each path has a
+// HELLO of its own: were all the same, the first to arrive would get the
+// answer, and a path that is quick one way and dead the other would keep it.
+// The first path on which a RETRY comes back works both ways; it gets the
+// HELLO with the cookie, and again in the next round, while the others try anew.
 type initiator struct {
 	hellos []hello // waiting for their answer, oldest first
 	inside bool    // they went inside the session
-	cookie handshake.Cookie
-	tries  int
-	due    mono.Time     // of the next HELLO
+	rounds int     // since an answer; 0: no handshake is under way
+	due    mono.Time
 	rtt    time.Duration // how long the last answer took
+
+	cookie handshake.Cookie
+	via    uint8 // the path on which it came
+	chosen bool  // in this round
+	making int   // HELLOs sent that make keys
 
 	counted *Epoch // the keys for which
 	before  uint64 // messages had been sent before them
@@ -44,50 +50,45 @@ type initiator struct {
 type hello struct {
 	*handshake.Initiator
 	at     mono.Time
-	cookie bool // it brings one, so a REPLY may answer it
+	path   uint8
+	making int // the value of initiator.making after it
 }
 
-// Shaking says that a HELLO waits for its answer.
-func (s *Session) Shaking() bool { return len(s.hellos) > 0 }
+// Shaking says that a handshake is under way.
+func (s *Session) Shaking() bool { return s.rounds > 0 }
 
-// Hello returns a HELLO to send outside any session, when one is due, or nil.
-// It goes on one path; Another makes those for others. Only the local portal's
-// session asks for one.
-//
-// Each path has its own, because the remote answers each but once, on the path
-// that brought it: were it the same on all, one link that is dead in one
-// direction, but quick in the other, would swallow every answer.
-func (s *Session) Hello(now mono.Time) []byte {
+// Round begins a handshake, or its next round, if one is due: the caller then
+// sends a Hello on every path. Only the local portal's session begins any.
+func (s *Session) Round(now mono.Time) bool {
 	if !s.config.Initiator || !s.inside && now < s.due {
-		return nil
+		return false
 	}
-	if s.inside || len(s.hellos) == 0 || s.HasCookie() && s.tries >= cookieTries {
+	if s.inside || s.rounds == 0 {
 		s.begin(false)
 	}
-	s.due = now.Add(s.patience())
-	s.tries++
-	return s.newHello(now)
+	s.next(now)
+	return true
 }
 
-// Another returns a HELLO for a further path, at the moment of Hello. Of those
-// with a cookie there should be no more than maxPending at a time, for the
-// remote keeps no more keys than that.
-func (s *Session) Another(now mono.Time) []byte { return s.newHello(now) }
-
-// HasCookie says that the next HELLO brings a cookie: it is best sent where
-// the cookie came from.
-func (s *Session) HasCookie() bool { return s.cookie != handshake.Cookie{} }
-
-// HelloAt is when Hello next has something to send.
-func (s *Session) HelloAt() mono.Time {
+// RoundAt is when Round next has something to begin.
+func (s *Session) RoundAt() mono.Time {
 	if s.inside {
 		return 0
 	}
 	return s.due
 }
 
-// Hurry makes the next Hello due now.
-func (s *Session) Hurry(now mono.Time) { s.due = min(s.due, now) }
+// Hello returns the HELLO to send on a path outside any session, if a
+// handshake is under way, or else nil.
+func (s *Session) Hello(now mono.Time, path uint8) []byte {
+	switch {
+	case s.inside || s.rounds == 0:
+		return nil
+	case path == s.via:
+		return s.newHello(now, path, s.cookie)
+	}
+	return s.newHello(now, path, handshake.Cookie{})
+}
 
 // Rekey returns a HELLO to send inside the session, when new keys are due, or
 // nil. sent is the highest number of messages that any path ever sent.
@@ -105,9 +106,8 @@ func (s *Session) Rekey(now mono.Time, sent uint64) []byte {
 	if !s.inside {
 		s.begin(true)
 	}
-	s.due = now.Add(s.patience())
-	s.tries++
-	return s.newHello(now)
+	s.next(now)
+	return s.newHello(now, 0, handshake.Cookie{})
 }
 
 // RekeyAt is when Rekey next has something to send, as far as time decides it.
@@ -124,36 +124,48 @@ func (s *Session) RekeyAt() mono.Time {
 
 // begin starts a handshake.
 func (i *initiator) begin(inside bool) {
-	i.hellos, i.inside, i.cookie, i.tries, i.rtt = nil, inside, handshake.Cookie{}, 0, 0
+	*i = initiator{inside: inside, due: i.due, counted: i.counted, before: i.before}
 }
 
-// end ends it; the next Hello is due at the given time.
+// end ends it; the next may begin at the given time.
 func (i *initiator) end(due mono.Time) {
 	i.begin(false)
 	i.due = due
 }
 
-// patience is how long the newest HELLO has for its answer before another
-// follows.
+// next begins a round.
+func (i *initiator) next(now mono.Time) {
+	i.due = now.Add(i.patience())
+	i.rounds++
+	i.chosen = false
+}
+
+// patience is how long a round has for its answer.
 func (i *initiator) patience() time.Duration {
-	again := min(helloAgain<<min(i.tries, 8), helloAgainMax)
+	again := min(helloAgain<<min(i.rounds, 8), helloAgainMax)
 	return max(again, min(i.rtt+i.rtt/2, slowestAgain))
 }
 
-func (s *Session) newHello(now mono.Time) []byte {
-	h := handshake.Hello{Instance: s.instance, Cookie: s.cookie, InUse: s.held(), Suites: s.config.Offer, Flags: s.flags()}
+// newHello returns a HELLO. Where it brings a cookie, or goes inside the
+// session, it makes keys.
+func (s *Session) newHello(now mono.Time, path uint8, cookie handshake.Cookie) []byte {
+	h := handshake.Hello{Instance: s.instance, Cookie: cookie, InUse: s.held(), Suites: s.config.Offer, Flags: s.flags()}
 	made, message, err := handshake.NewInitiator(s.guard, s.config.Random, h)
 	if err != nil {
-		return nil // no randomness: try again when next due
+		return nil // no randomness: there is another round
+	}
+	if s.inside || cookie != (handshake.Cookie{}) {
+		s.making++
 	}
 	if len(s.hellos) == maxHellos {
 		s.hellos = slices.Delete(s.hellos, 0, 1)
 	}
-	s.hellos = append(s.hellos, hello{made, now, s.HasCookie() || s.inside})
+	s.hellos = append(s.hellos, hello{made, now, path, s.making})
 	return message
 }
 
-// retry takes the cookie out of a RETRY, and returns a HELLO that brings it.
+// retry takes the cookie out of a RETRY, and returns a HELLO that brings it, to
+// be sent where the RETRY came from.
 func (s *Session) retry(now mono.Time, m handshake.Message) ([]byte, error) {
 	for n, h := range s.hellos {
 		cookie, err := h.Retry(m)
@@ -165,13 +177,13 @@ func (s *Session) retry(now mono.Time, m handshake.Message) ([]byte, error) {
 		}
 		s.rtt = now.Sub(h.at)
 		s.hellos = slices.Delete(s.hellos, n, n+1)
-		if cookie == s.cookie {
-			return nil, nil // a HELLO with it is on its way
+		if s.chosen && cookie == s.cookie {
+			return nil, nil // another path was quicker
 		}
-		s.cookie, s.tries = cookie, 0
-		s.due = now.Add(s.patience())
-		s.tries++
-		return s.newHello(now), nil
+		s.rounds = 0
+		s.next(now)
+		s.cookie, s.via, s.chosen = cookie, h.path, true
+		return s.newHello(now, h.path, cookie), nil
 	}
 	return nil, handshake.ErrNotOurs
 }
@@ -186,10 +198,10 @@ func (s *Session) finish(now mono.Time, m handshake.Message) (Events, error) {
 		if err != nil {
 			return 0, err
 		}
-		if later := withCookie(s.hellos[n+1:]); later >= maxPending {
+		if s.making-h.making >= maxPending {
 			// The responder has given these keys up for later ones by the
 			// time a message under them could arrive. But its answers take
-			// longer than we gave them.
+			// longer than a round.
 			s.rtt = now.Sub(h.at)
 			s.hellos = slices.Delete(s.hellos, n, n+1)
 			s.due = max(s.due, s.hellos[len(s.hellos)-1].at.Add(s.patience()))
@@ -198,15 +210,6 @@ func (s *Session) finish(now mono.Time, m handshake.Message) (Events, error) {
 		return s.accept(now, reply, keys)
 	}
 	return 0, handshake.ErrReplay
-}
-
-func withCookie(hellos []hello) (n int) {
-	for _, h := range hellos {
-		if h.cookie {
-			n++
-		}
-	}
-	return n
 }
 
 // accept installs the keys that a REPLY made, unless it refuses.

@@ -22,8 +22,15 @@ func TestBothSidesAgreeWhateverHappens(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		s := newSim(t, delay+disorder)
 		calm, restarts := false, byte(2)
-		s.carry = func(int, *message) (at []time.Duration) {
+		s.paths = uint8(rapid.IntRange(1, 4).Draw(r, "paths"))
+		s.carry = func(_ int, m *message) (at []time.Duration) {
 			if calm {
+				if m.path < s.paths-1 { // quick one way, and dead the other
+					if m.up {
+						return []time.Duration{0}
+					}
+					return nil
+				}
 				return []time.Duration{delay}
 			}
 			for once := true; once || rng.Float64() < copies; once = false {

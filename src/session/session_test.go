@@ -22,10 +22,18 @@ func ask(t testing.TB, now mono.Time, local, remote *Session, hello []byte) (ans
 	return answer, remoteErr
 }
 
+// firstHello begins a round, and returns the HELLO for path 0.
+func firstHello(s *Session, now mono.Time) []byte {
+	if !s.Round(now) {
+		return nil
+	}
+	return s.Hello(now, 0)
+}
+
 // shake runs a handshake with a stranger up to the local side's keys.
 func shake(t testing.TB, now mono.Time, local, remote *Session) {
 	t.Helper()
-	retry, err := ask(t, now, local, remote, local.Hello(now))
+	retry, err := ask(t, now, local, remote, firstHello(local, now))
 	if !errors.Is(err, handshake.ErrCookie) {
 		t.Fatalf("a HELLO without a cookie: %v", err)
 	}
@@ -154,13 +162,13 @@ func TestAnyRTTConverges(t *testing.T) {
 // overtaken arrives just before the first message under the keys of the next.
 func TestASlowPathDoesNotUndoAQuickOne(t *testing.T) {
 	local, remote := pair(t)
-	retry, _ := ask(t, start, local, remote, local.Hello(start))
+	retry, _ := ask(t, start, local, remote, firstHello(local, start))
 	slow, _, err := local.Handle(start, opened(t, retry))
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := start.Add(helloAgain)
-	reply, err := ask(t, now, local, remote, local.Hello(now))
+	reply, err := ask(t, now, local, remote, firstHello(local, now))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,14 +188,13 @@ func TestASlowPathDoesNotUndoAQuickOne(t *testing.T) {
 // a fresh HELLO, and the answer to the one before is on its way.
 func TestTheReplyBeforeTheLastCounts(t *testing.T) {
 	local, remote := pair(t)
-	retry, _ := ask(t, start, local, remote, local.Hello(start))
+	retry, _ := ask(t, start, local, remote, firstHello(local, start))
 	hello, _, _ := local.Handle(start, opened(t, retry))
 	reply, err := ask(t, start, local, remote, hello)
 	if err != nil {
 		t.Fatal(err)
 	}
-	local.Hurry(start)
-	next := local.Hello(start)
+	next := firstHello(local, start.Add(helloAgain))
 	if _, events, err := local.Handle(start, opened(t, reply)); err != nil || events&EventSend == 0 {
 		t.Fatalf("events %b, %v", events, err)
 	}
@@ -199,7 +206,7 @@ func TestTheReplyBeforeTheLastCounts(t *testing.T) {
 
 func TestAnswersComeOnce(t *testing.T) {
 	local, remote := pair(t)
-	hello := local.Hello(start)
+	hello := firstHello(local, start)
 	retry, _ := ask(t, start, local, remote, hello)
 	if answer, err := ask(t, start, local, remote, hello); answer != nil || err == nil {
 		t.Errorf("a HELLO that came twice: %d bytes, %v", len(answer), err)
@@ -223,7 +230,7 @@ func TestAnswersComeOnce(t *testing.T) {
 
 func TestReflectedMessagesAreRefused(t *testing.T) {
 	local, remote := pair(t)
-	hello := local.Hello(start)
+	hello := firstHello(local, start)
 	if answer, events, err := local.Handle(start, opened(t, hello)); answer != nil || events != 0 || err == nil {
 		t.Errorf("the local takes its own HELLO: %d bytes, events %b, %v", len(answer), events, err)
 	}
@@ -412,14 +419,14 @@ func TestNumbersNeverRunOut(t *testing.T) {
 // a cookie.
 func TestAnswersToStrangersAreBounded(t *testing.T) {
 	local, remote := pair(t)
-	honest := local.Hello(start)
+	honest := firstHello(local, start)
 	retry, _ := ask(t, start, local, remote, honest)
 	hello, _, _ := local.Handle(start, opened(t, retry))
 	answers := 0
 	flood := func(now mono.Time) {
 		for range 100 {
 			stranger := newSession(t, true, byte(3+answers), func(c *Config) { c.Random = rand.Reader })
-			if answer, _ := ask(t, now, stranger, remote, stranger.Hello(now)); answer != nil {
+			if answer, _ := ask(t, now, stranger, remote, firstHello(stranger, now)); answer != nil {
 				answers++
 			}
 		}
@@ -446,7 +453,7 @@ func TestDropForgetsAllKeys(t *testing.T) {
 			t.Errorf("keys after Drop: events %b", events)
 		}
 	}
-	if local.HelloAt() > start {
+	if local.RoundAt() > start {
 		t.Error("the next HELLO is not due")
 	}
 	shake(t, start, local, remote)
@@ -474,7 +481,7 @@ func TestMisfitsAreRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			local, remote := newSession(t, true, 1, c.local), newSession(t, false, 2, c.remote)
-			retry, _ := ask(t, start, local, remote, local.Hello(start))
+			retry, _ := ask(t, start, local, remote, firstHello(local, start))
 			hello, _, _ := local.Handle(start, opened(t, retry))
 			answer, remoteErr := ask(t, start, local, remote, hello)
 			if !errors.Is(remoteErr, c.want) || answer == nil {
@@ -490,7 +497,7 @@ func TestMisfitsAreRefused(t *testing.T) {
 			if c.want == nil {
 				return
 			}
-			if local.Hello(start.Add(refusedAgain-1)) != nil || local.Hello(start.Add(refusedAgain)) == nil {
+			if local.Round(start.Add(refusedAgain-1)) || !local.Round(start.Add(refusedAgain)) {
 				t.Error("the next try is not after 5 s")
 			}
 		})

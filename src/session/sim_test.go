@@ -47,6 +47,7 @@ type sim struct {
 	t             testing.TB
 	now           mono.Time
 	local, remote *Session
+	paths         uint8     // HELLOs go on all, all else on the last
 	acked         mono.Time // when something of the local side's last was
 	queue         queue
 	order         int
@@ -65,6 +66,7 @@ type message struct {
 	order int
 	once  *bool // in a session: whether a copy arrived; the path drops the others
 	up    bool  // to the remote
+	path  uint8
 	under *Epoch
 	frame wire.FrameType // of a rekey message; 0: outside
 	body  []byte         // nil: data
@@ -78,7 +80,7 @@ const (
 )
 
 func newSim(t testing.TB, delay time.Duration) *sim {
-	return &sim{t: t, now: start, agree: start, rtt: 2 * delay,
+	return &sim{t: t, now: start, agree: start, rtt: 2 * delay, paths: 1,
 		local: newSession(t, true, 1, nil), remote: newSession(t, false, 2, nil),
 		carry: func(int, *message) []time.Duration { return []time.Duration{delay} }}
 }
@@ -113,11 +115,13 @@ func (s *sim) tick() {
 	switch {
 	case works:
 		if hello := s.local.Rekey(s.now, 0); hello != nil {
-			s.send(message{up: true, under: keyed, frame: wire.FrameHello, body: hello})
+			s.send(message{up: true, path: s.paths - 1, under: keyed, frame: wire.FrameHello, body: hello})
 		}
 	default:
-		if hello := s.local.Hello(s.now); hello != nil {
-			s.send(message{up: true, body: hello})
+		if s.local.Round(s.now) {
+			for path := range s.paths {
+				s.send(message{up: true, path: path, body: s.local.Hello(s.now, path)})
+			}
 		}
 	}
 	if s.now >= s.ticks {
@@ -137,7 +141,7 @@ func (s *sim) data(up, ack bool) {
 		from = s.local
 	}
 	if e := from.Sending(s.now); e != nil {
-		s.send(message{up: up, under: e, ack: ack})
+		s.send(message{up: up, path: s.paths - 1, under: e, ack: ack})
 	}
 }
 
@@ -184,7 +188,7 @@ func (s *sim) arrive(m *message) {
 		}
 	}
 	if answer != nil {
-		reply := message{up: !m.up, body: answer}
+		reply := message{up: !m.up, path: m.path, body: answer}
 		if m.under != nil {
 			reply.under, reply.frame = to.Sending(s.now), wire.FrameReply
 			if reply.under == nil {
