@@ -137,10 +137,11 @@ func TestAnyMessageOfAHandshakeMayBeLost(t *testing.T) {
 // TestAnyRTTConverges: also where an answer takes longer than the next HELLO,
 // or several of them; and no longer than a few round trips.
 func TestAnyRTTConverges(t *testing.T) {
-	for _, rtt := range []time.Duration{0, 200, 400, 700, 990, 1010, 1500, 2500, 3500} {
+	for n, rtt := range []time.Duration{0, 200, 400, 700, 990, 1010, 1500, 2500, 3500} {
 		rtt *= time.Millisecond
 		t.Run(rtt.String(), func(t *testing.T) {
 			s := newSim(t, rtt/2)
+			s.paths = 1 + uint8(n%2)*3
 			s.run(time.Second + 5*rtt)
 			if !s.agrees() {
 				t.Fatalf("no session after %v", s.now.Sub(start))
@@ -155,6 +156,21 @@ func TestAnyRTTConverges(t *testing.T) {
 				t.Errorf("%d rekeyings in 350 s", n)
 			}
 		})
+	}
+}
+
+// TestTheFirstPathGoesOn: of many that would do, one makes keys, and in two
+// round trips, though the HELLOs of further rounds are on their way.
+func TestTheFirstPathGoesOn(t *testing.T) {
+	const rtt = 400 * time.Millisecond
+	s := newSim(t, rtt/2)
+	s.paths = 4
+	s.run(2*rtt + 2*rtt/2 + 10*simTick)
+	if !s.agrees() {
+		t.Error("no session after two round trips and the first message")
+	}
+	if made := (answersBurst - s.remote.replies.tokens); made != 1 {
+		t.Errorf("%v keys were made", made)
 	}
 }
 
@@ -184,8 +200,8 @@ func TestASlowPathDoesNotUndoAQuickOne(t *testing.T) {
 	}
 }
 
-// TestTheReplyBeforeTheLastCounts: a further path is told of the handshake by
-// a fresh HELLO, and the answer to the one before is on its way.
+// TestTheReplyBeforeTheLastCounts: the answer takes longer than a round, and
+// the HELLOs of other paths make no keys.
 func TestTheReplyBeforeTheLastCounts(t *testing.T) {
 	local, remote := pair(t)
 	retry, _ := ask(t, start, local, remote, firstHello(local, start))
@@ -195,6 +211,9 @@ func TestTheReplyBeforeTheLastCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := firstHello(local, start.Add(helloAgain))
+	for path := range uint8(5) {
+		local.Hello(start.Add(helloAgain), path+1)
+	}
 	if _, events, err := local.Handle(start, opened(t, reply)); err != nil || events&EventSend == 0 {
 		t.Fatalf("events %b, %v", events, err)
 	}
