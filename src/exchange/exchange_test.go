@@ -148,6 +148,7 @@ func TestNumbersAreGivenOnceAndNameThePredecessor(t *testing.T) {
 		t.Errorf("the longest distance is called %d", p.Previous)
 	}
 	send(9)
+	send(9)
 	if p := send(1); p.Previous != 0 {
 		t.Errorf("a predecessor that is too far back to name is called %d", p.Previous)
 	}
@@ -216,7 +217,7 @@ func TestGreedy(t *testing.T) {
 		{"a higher metric when the lower has no room", paths{{room: 1, metric: 5}, {metric: 1}}, 0},
 		{"a higher metric when the lower is down", paths{{room: 1, metric: 5}, {room: 1, down: true}}, 0},
 		{"the emptier", paths{{room: 1, fill: 0.6, rtt: ms}, {room: 1, fill: 0.3, rtt: 50 * ms}}, 1},
-		{"the quicker of those about as empty", paths{{room: 1, fill: 0.2, rtt: 50 * ms}, {room: 1, rtt: 80 * ms}}, 0},
+		{"the quicker of those about as empty", paths{{room: 1, rtt: 80 * ms}, {room: 1, fill: 0.2, rtt: 50 * ms}}, 1},
 		{"the one that carries it", paths{{room: 1, longest: 900}, {room: 1, fill: 0.9}}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

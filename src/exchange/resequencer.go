@@ -64,8 +64,7 @@ func (r *Resequencer) Reset(dst []*packet.Packet) []*packet.Packet {
 	for g := r.oldest(); g != nil; g = r.oldest() {
 		dst = r.giveUp(g, dst)
 	}
-	r.highest = 0
-	clear(r.passed)
+	r.highest = 0 // what has passed is cleared on the way up again
 	clear(r.gaps)
 	return dst
 }

@@ -180,6 +180,14 @@ func TestRTTLeavesOutWhatThePeerWaited(t *testing.T) {
 func TestTheLogGrowsWithTheWindowAndNotWithTime(t *testing.T) {
 	u := newUp(t, nil)
 	room := len(u.sent.entries)
+	for seq := range uint32(10_000) { // nothing but acknowledgements, which nobody acknowledges
+		u.Receive(u.now, &wire.Header{Type: wire.TypeData, Sequence: seq + 1}, 100)
+		u.AcknowledgeNow(u.now)
+		u.reach(u.send()...)
+	}
+	if len(u.sent.entries) != room || u.InFlight() != 0 {
+		t.Errorf("the log grew from %d to %d, %d in flight", room, len(u.sent.entries), u.InFlight())
+	}
 	for range 10_000 { // one message in flight, and acknowledgements alone
 		u.give(1, 100)
 		for range 5 {

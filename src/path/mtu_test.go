@@ -90,9 +90,11 @@ func TestMTUSurvivesOrdinaryLoss(t *testing.T) {
 	search(&m, 1, 1500, nil)
 	now := mono.Time(time.Minute)
 	for range 100 {
-		now = m.lose(now, 50, 1500) // a full queue drops a burst …
-		m.arrived(now, 1400)        // (which says nothing of longer ones)
-		m.arrived(now, 1500)        // … and what came behind arrives
+		if now = m.lose(now, 50, 1500); m.proved != 1500 { // a full queue drops a burst …
+			t.Fatalf("%d after a burst of losses", m.proved)
+		}
+		m.arrived(now, 1400) // (which says nothing of longer ones)
+		m.arrived(now, 1500) // … and what came behind arrives
 		now = m.lose(now, 200, SmallestMTU)
 		now = now.Add(time.Second)
 	}
