@@ -55,6 +55,7 @@ type proof struct {
 	nonce  challenge
 	tries  int
 	due    mono.Time // when to ask (again)
+	moved  bool      // of an address that a message came from, not of one that joined
 }
 
 // answer is a challenge of the peer's, to go back where it came from.
@@ -218,8 +219,10 @@ func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
 		return 0
 	}
 	moved := p.endpoint.Flow != nil && p.endpoint != e
+	// An address that merely moved keeps the MTU: its challenge was short.
+	search := p.mtu.proved == 0 || !p.proof.moved && (moved || p.state != Up)
 	p.endpoint, p.candidate, p.proof = e, Endpoint{}, proof{}
-	if p.Datagram && (p.state != Up || moved || p.mtu.proved == 0) {
+	if p.Datagram && search {
 		size := SmallestMTU
 		if padded {
 			size = BaseMTU
@@ -238,10 +241,11 @@ func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
 // came from another address than the proved one: a NAT gave it a new port, or
 // the peer a new lease. The path moves there once that address is proved.
 func (p *Path) Moved(now mono.Time, e Endpoint) {
-	if p.Initiator || p.state == Down || p.candidate == e || p.endpoint == e {
+	if p.Initiator || p.state == Down || p.candidate == e || p.endpoint == e || p.endpoint.Flow == nil {
 		return
 	}
 	p.prove(now, e)
+	p.proof.moved = true
 }
 
 // Tick does what is due. active says that the tunnel has carried data lately,
@@ -250,11 +254,16 @@ func (p *Path) Tick(now mono.Time, active, standby bool) (events Events) {
 	if p.received.tick(now, p.rtt.smoothed) {
 		p.received.ackAt = now
 	}
+	if p.proof.tries >= moveProofs && now >= p.proof.due && p.endpoint.Flow != nil && p.candidate != p.endpoint {
+		// Nobody is there: perhaps somebody threw a message of the peer's at
+		// us that had been lost. The path stays where it was.
+		p.candidate, p.proof = Endpoint{}, proof{}
+		if p.state == Failed {
+			p.prove(now, p.endpoint)
+		}
+	}
 	if p.state != Up {
 		return 0
-	}
-	if p.proof.tries >= moveProofs && now >= p.proof.due {
-		p.candidate, p.proof = Endpoint{}, proof{}
 	}
 	if now >= p.overdueAt() {
 		p.overdue++

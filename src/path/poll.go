@@ -173,7 +173,8 @@ func (p *Path) ask(now mono.Time, o *Outgoing) {
 	}
 	p.proof.tries++
 	p.proof.due = now.Add(min(proofAgain*time.Duration(p.proof.tries), proofAgainMax))
-	padded := p.Datagram && (p.proof.tries <= paddedProofs || p.proof.tries%2 != 0)
+	// To an address that only claims to be the peer's goes no more than came.
+	padded := p.Datagram && !p.proof.moved && (p.proof.tries <= paddedProofs || p.proof.tries%2 != 0)
 	p.proof.nonce.setPadded(padded)
 	o.Frames = wire.AppendFrame(o.Frames, wire.FrameChallenge, p.proof.nonce[:])
 	if padded {

@@ -25,7 +25,7 @@ const (
 	// as active: meanwhile idle paths are asked often whether they live.
 	activeTime = time.Second
 	// lostAfter is the fixed part of core.lostAfter.
-	lostAfter = 300 * time.Millisecond
+	lostAfter = 100 * time.Millisecond
 	// lostAfterUnknown is core.lostAfter before any RTT was measured.
 	lostAfterUnknown = time.Second
 	// housekeeping is how often the slow figures (queue limit, spread) are
@@ -552,7 +552,7 @@ func (k *core) lostAfter() time.Duration {
 	if slowest == 0 {
 		return lostAfterUnknown
 	}
-	return lostAfter + 4*slowest
+	return lostAfter + slowest
 }
 
 // chores refreshes what changes slowly.
