@@ -1,7 +1,7 @@
 // Package portal is one end of a tunnel: it joins the TUN, the exchange, the
 // session and the paths. It is the one package that knows the others.
 //
-// core is its pure heart; the rest is the shell: goroutines that read a device,
+// core is its pure heart (core*.go, diagnosis.go, mtu.go); the rest is the shell: goroutines that read a device,
 // take the lock once a batch, tell the core, and write what it says.
 //
 //	reader of the TUN    inner packets  → core.ingress          (tunreader.go)
