@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"syscall"
 )
 
 // check reports a missing nft before anything is changed.
@@ -25,6 +26,9 @@ func (kernel) check(steps []Step) error {
 func nft(input string, args ...string) ([]byte, error) {
 	cmd := exec.Command("nft", args...)
 	cmd.Stdin = strings.NewReader(input)
+	// A group of its own: a signal to ours (Ctrl-C, timeout(1)) must not kill
+	// it in the middle of what undoes the routing.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
