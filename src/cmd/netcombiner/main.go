@@ -153,7 +153,11 @@ func parse(fs *flag.FlagSet, args []string, least, most int) ([]string, error) {
 	case len(rest) < least:
 		return nil, usageError(fs.Name() + ": which interface?")
 	case len(rest) > most:
-		return nil, usageError(fmt.Sprintf("%s: too much: %q", fs.Name(), rest[most]))
+		what := fmt.Sprintf("too much: %q", rest[most])
+		if fs.Name() != "" {
+			what = fs.Name() + ": " + what
+		}
+		return nil, usageError(what)
 	}
 	return rest, nil
 }

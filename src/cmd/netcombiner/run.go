@@ -15,7 +15,7 @@ import (
 
 // run starts a tunnel, or is the background process of one.
 func (a *app) run(args []string) error {
-	fs := flag.NewFlagSet("netcombiner", flag.ContinueOnError)
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	foreground := fs.Bool("f", false, "")
 	file := fs.String("config", "", "")
 	showVersion := fs.Bool("version", false, "")

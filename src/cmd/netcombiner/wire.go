@@ -61,7 +61,11 @@ func resolve(ctx context.Context, host string, bind transport.Bind) ([]netip.Add
 		}
 		return udpsocket.Connect(ctx, network[:3], bind, server)
 	}}
-	return resolver.LookupNetIP(ctx, "ip", host)
+	addresses, err := resolver.LookupNetIP(ctx, "ip", host)
+	for i, a := range addresses {
+		addresses[i] = a.Unmap() // it gives IPv4 as ::ffff:192.0.2.1
+	}
+	return addresses, err
 }
 
 // watchLinks tells of changes on every interface but the tunnel's own. It
