@@ -52,7 +52,7 @@ func explainAddress(prefix netip.Prefix, err error) error {
 	}
 	switch {
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("IPv6 is off on this host (sysctl net.ipv6.conf.*.disable_ipv6): %w", err)
+		return fmt.Errorf("IPv6 is off on this host: leave it out of Address, or switch it on (sysctl net.ipv6.conf.*.disable_ipv6): %w", err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("IPv6 needs an MTU of at least %d bytes: %w", MinMTU6, err)
 	}
