@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func drawJourneys(t *rapid.T) (all []*journey) {
 		}
 		all = append(all, j)
 	}
-	slices.SortStableFunc(all, func(a, b *journey) int { return int(min(a.arrives-b.arrives, 1)) })
+	slices.SortStableFunc(all, func(a, b *journey) int { return cmp.Compare(a.arrives, b.arrives) })
 	return all
 }
 
