@@ -211,7 +211,7 @@ func (k *core) act(now mono.Time, p *path.Path, events path.Events) {
 		k.changed |= 1 << p.ID
 	}
 	if events&path.EventUp != 0 {
-		k.note(slog.LevelInfo, "path up", "path", p.Name, "remote", p.Endpoint().Remote, "rtt", p.RTT())
+		k.note(slog.LevelInfo, "path up", "path", p.Name, "remote", p.Endpoint().Remote)
 	}
 	if events&path.EventFailed != 0 {
 		k.note(slog.LevelWarn, "path failed", "path", p.Name, "remote", p.Endpoint().Remote)
