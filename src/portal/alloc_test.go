@@ -86,7 +86,7 @@ func newJoined(t testing.TB, paths int) *joined {
 		}
 		j.local.core.attach(j.now, p, j.endpoint(j.local, i), 28)
 	}
-	for range 3000 {
+	for range 500 {
 		j.step()
 	}
 	for _, h := range []*half{j.local, j.remote} {
@@ -208,11 +208,11 @@ func TestNothingIsAllocatedForAPacket(t *testing.T) {
 					j.step()
 				}
 			}
-			for range 300 { // rings and logs grow to their size
+			for range 50 { // rings and logs grow to their size
 				run()
 			}
 			before := j.local.got + j.remote.got
-			const runs = 100
+			const runs = 30
 			if n := testing.AllocsPerRun(runs, run); n != 0 {
 				t.Errorf("%v allocations for %d packets", n, 2*steps*batch)
 			}

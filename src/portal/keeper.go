@@ -17,7 +17,9 @@ import (
 const (
 	// dialTime bounds resolving and connecting, each.
 	dialTime = 2 * time.Second
-	// dialAgain is how long to wait after a dial that failed.
+	// dialAgain is how long after a dial that failed the next begins; one that
+	// took longer is followed at once, so that a connection is asked for about
+	// every second.
 	dialAgain = time.Second
 	// A path that does not come up, or back, is dialled anew after this long:
 	// perhaps the name has another address, or this host has.
@@ -85,10 +87,11 @@ func pathSettings(c config.Path, datagram bool) (path.Settings, wire.Join) {
 
 func (k *keeper) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		began := k.portal.clock.Now()
 		f, err := k.dial(ctx)
 		if err != nil {
 			k.complain(ctx, err)
-			k.wait(ctx, dialAgain)
+			k.wait(ctx, dialAgain-k.portal.clock.Now().Sub(began))
 			continue
 		}
 		k.complaint = ""
