@@ -277,13 +277,13 @@ func TestKeyFile(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	text := "[Interface]\nRole=local\nSuite=none\nKey=" + testKey + "\n[Path]\nDirection=send\nRemote=192.0.2.1:4725\n[Path]\nDirection=send\nRemote=192.0.2.1:4725\n"
+	text := "[Interface]\nRole=local\nSuite=none\nMTU=1500\nKey=" + testKey + "\n[Path]\nDirection=send\nRemote=192.0.2.1:4725\n[Path]\nDirection=send\nRemote=192.0.2.1:4725\n"
 	c, err := Parse("x", strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := strings.Join(Warnings("/nonexistent", c), "\n")
-	for _, want := range []string{"inside a VPN", "the same way", "one way only"} {
+	for _, want := range []string{"inside a VPN", "at most 1440", "the same way", "one way only"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no warning with %q in:\n%s", want, got)
 		}

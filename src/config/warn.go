@@ -5,6 +5,10 @@ import (
 	"os"
 )
 
+// commonMTU is what a path of 1500 bytes carries: less 20 of IPv4, 8 of UDP,
+// and 32 of ours.
+const commonMTU = 1440
+
 // Warnings says what in a valid configuration is most likely not meant: one
 // line each. path is the file that c was read from.
 func Warnings(path string, c *Config) []string {
@@ -20,6 +24,9 @@ func Warnings(path string, c *Config) []string {
 	}
 	if c.Interface.Suite == "none" {
 		warn("Suite = none: nothing proves where packets come from; only for paths inside a VPN")
+	}
+	if c.Interface.MTU > commonMTU {
+		warn("MTU = %d: common links carry at most %d inside the tunnel, and longer packets would be lost; auto finds the best", c.Interface.MTU, commonMTU)
 	}
 
 	type way struct {
