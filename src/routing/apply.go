@@ -42,7 +42,7 @@ type Routing struct {
 }
 
 // Apply carries out what spec asks for. When it fails it has undone all. dir
-// is where journals are: StateDir.
+// is where journals are: control.Dir, but in tests.
 func Apply(dir string, spec Spec) (*Routing, error) { return apply(kernel{}, dir, spec) }
 
 // Cleanup undoes what a killed process left of the tunnel's routing, if there

@@ -86,9 +86,6 @@ import (
 	"netcombiner/src/config"
 )
 
-// StateDir is where journals are, unless a test says otherwise.
-const StateDir = "/var/run/netcombiner"
-
 // Spec is what a tunnel asks of the host's routing.
 type Spec struct {
 	Interface string         // the tunnel's: nc0
