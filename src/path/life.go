@@ -17,8 +17,8 @@ const (
 	// paddedProofs is how many proofs in a row are padded to BaseMTU before
 	// every other one is short, for a path that carries less.
 	paddedProofs = 3
-	// moveProofs is how many proofs an up path sends to an address that it is
-	// said to have moved to: who forged that must not have it asked for ever.
+	// moveProofs is how many proofs a path sends to an address that it is said
+	// to have moved to: who forged that must not have it asked for ever.
 	moveProofs = 5
 
 	// overdueFails is how many timeouts in a row without any acknowledgement
@@ -51,11 +51,27 @@ func (c *challenge) padded() bool { return c[len(c)-1]&1 != 0 }
 
 // proof is a challenge on its way.
 type proof struct {
-	wanted bool
-	nonce  challenge
-	tries  int
-	due    mono.Time // when to ask (again)
-	moved  bool      // of an address that a message came from, not of one that joined
+	to    Endpoint // zero Flow: none
+	nonce challenge
+	tries int
+	due   mono.Time // when to ask (again)
+	moved bool      // to an address that a message came from, not one that joined
+}
+
+func (pr *proof) wanted() bool { return pr.to.Flow != nil }
+
+func (pr *proof) isDue(now mono.Time) bool { return pr.wanted() && now >= pr.due }
+
+// answers says whether nonce, which came from e, is what was sent there, and
+// if so, whether in a padded message.
+func (pr *proof) answers(e Endpoint, nonce []byte) (ok, padded bool) {
+	if !pr.wanted() || e != pr.to || len(nonce) != wire.ChallengeSize {
+		return false, false
+	}
+	got := challenge(nonce)
+	padded = got.padded()
+	pr.nonce.setPadded(padded)
+	return got == pr.nonce, padded
 }
 
 // answer is a challenge of the peer's, to go back where it came from.
@@ -75,7 +91,7 @@ func (p *Path) Attach(now mono.Time, e Endpoint, overhead int) Events {
 	p.endpoint = Endpoint{}
 	p.answers = p.answers[:0]
 	p.anotherNetwork()
-	p.prove(now, e)
+	p.candidate = p.prove(now, e)
 	return p.to(now, Connecting)
 }
 
@@ -87,7 +103,7 @@ func (p *Path) anotherNetwork() {
 
 // Detach takes the flow away. What was unacknowledged stays to be taken.
 func (p *Path) Detach(now mono.Time) Events {
-	p.endpoint, p.candidate, p.proof = Endpoint{}, Endpoint{}, proof{}
+	p.endpoint, p.candidate = Endpoint{}, proof{}
 	p.answers, p.frames, p.raw = p.answers[:0], nil, nil
 	return p.to(now, Down)
 }
@@ -95,23 +111,21 @@ func (p *Path) Detach(now mono.Time) Events {
 // FlowDied takes a flow that is finished away. Another that the path has, or
 // is proving, goes on.
 func (p *Path) FlowDied(now mono.Time, f transport.Flow) Events {
-	if p.candidate.Flow == f {
-		p.candidate, p.proof = Endpoint{}, proof{}
+	if p.candidate.to.Flow == f {
+		p.candidate = proof{}
 	}
 	if p.endpoint.Flow == f {
-		p.endpoint = Endpoint{}
+		p.endpoint, p.revival = Endpoint{}, proof{}
 	}
 	switch {
-	case p.state == Down:
+	case p.state == Down || p.endpoint.Flow != nil:
 		return 0
-	case p.endpoint.Flow == nil && p.candidate.Flow == nil:
+	case !p.candidate.wanted():
 		return p.Detach(now)
-	case p.endpoint.Flow == nil && p.state != Connecting:
-		return p.to(now, Connecting)
-	case p.state == Failed && !p.proof.wanted:
-		p.prove(now, p.endpoint)
+	case p.state == Connecting:
+		return 0
 	}
-	return 0
+	return p.to(now, Connecting)
 }
 
 // Reset forgets what the peer knew of this path: the peer is a new one.
@@ -123,19 +137,19 @@ func (p *Path) Reset(now mono.Time) Events {
 	}
 	if e := p.Endpoint(); p.Initiator {
 		p.endpoint = Endpoint{}
-		p.prove(now, e)
+		p.candidate = p.prove(now, e)
 		return p.to(now, Connecting)
 	}
 	return p.Detach(now)
 }
 
-// prove starts the proof of an endpoint.
-func (p *Path) prove(now mono.Time, e Endpoint) {
-	p.candidate = e
-	p.proof = proof{wanted: true, due: now}
-	if _, err := io.ReadFull(p.Random, p.proof.nonce[:]); err != nil {
+// prove returns a new proof of an endpoint, due now.
+func (p *Path) prove(now mono.Time, e Endpoint) proof {
+	pr := proof{to: e, due: now}
+	if _, err := io.ReadFull(p.Random, pr.nonce[:]); err != nil {
 		panic("path: no randomness: " + err.Error()) // crypto/rand does not fail
 	}
+	return pr
 }
 
 // to changes the state. Connecting anew, the path gets its time again; leaving
@@ -148,19 +162,23 @@ func (p *Path) to(now mono.Time, s State) (events Events) {
 		events |= EventRescue
 	}
 	p.state, p.since = s, now
-	p.suspect, p.overdue = false, 0
+	p.revival = proof{}
+	p.alive(now)
 	switch s {
 	case Up:
-		p.progress, p.asked = now, now
-		p.pingDue = true
 		events |= EventUp
 	case Failed:
 		events |= EventFailed
-		if !p.proof.wanted { // else it moved, and the new address is asked
-			p.prove(now, p.endpoint)
-		}
+		p.revival = p.prove(now, p.endpoint)
 	}
 	return events
+}
+
+// alive notes a sign of life, and asks for the next.
+func (p *Path) alive(now mono.Time) {
+	p.suspect, p.overdue = false, 0
+	p.progress, p.asked = now, now
+	p.pingDue = p.state == Up
 }
 
 // Forget settles everything in flight, after a rescue took it, and starts
@@ -182,17 +200,18 @@ func (p *Path) Joined(now mono.Time, s Settings, e Endpoint, overhead int) (Even
 		return 0, err
 	}
 	p.overhead = overhead
-	var events Events
-	if p.state != Up || e != p.endpoint {
-		if p.candidate != e || !p.proof.wanted {
-			p.prove(now, e)
-		}
-		p.proof.due = now
-		if p.state == Down {
-			events = p.to(now, Connecting)
-		}
+	switch {
+	case e == p.endpoint:
+		p.revival.due = now
+		return 0, nil
+	case e != p.candidate.to:
+		p.candidate = p.prove(now, e)
 	}
-	return events, nil
+	p.candidate.due, p.candidate.moved = now, false
+	if p.state == Down {
+		return p.to(now, Connecting), nil
+	}
+	return 0, nil
 }
 
 // Challenged notes a challenge that came from e. Where its message was padded,
@@ -209,43 +228,48 @@ func (p *Path) Challenged(e Endpoint, nonce []byte, padded bool) {
 // Responded handles the answer to a challenge, which came from e: if it is
 // ours, and from where we sent it, the path is proved.
 func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
-	if !p.proof.wanted || e != p.candidate || len(nonce) != wire.ChallengeSize {
+	if ok, padded := p.revival.answers(e, nonce); ok {
+		p.searchMTU(now, padded)
+		return p.to(now, Up)
+	}
+	ok, padded := p.candidate.answers(e, nonce)
+	if !ok {
 		return 0
 	}
-	got := challenge(nonce)
-	padded := got.padded()
-	p.proof.nonce.setPadded(padded)
-	if got != p.proof.nonce {
-		return 0
+	moved := p.endpoint.Flow != nil
+	if !p.candidate.moved || p.mtu.proved == 0 {
+		p.searchMTU(now, padded) // one that merely moved keeps the MTU: its challenge was short
 	}
-	moved := p.endpoint.Flow != nil && p.endpoint != e
-	// An address that merely moved keeps the MTU: its challenge was short.
-	search := p.mtu.proved == 0 || !p.proof.moved && (moved || p.state != Up)
-	p.endpoint, p.candidate, p.proof = e, Endpoint{}, proof{}
-	if p.Datagram && search {
-		size := SmallestMTU
-		if padded {
-			size = BaseMTU
-		}
-		p.mtu.start(now, size)
-	}
+	p.endpoint, p.candidate = e, proof{}
 	events := p.to(now, Up)
 	if moved {
+		p.alive(now)
 		p.anotherNetwork()
 		events |= EventRescue // what went to the old address is lost
 	}
 	return events
 }
 
+// searchMTU begins a search from what the proof of the path showed.
+func (p *Path) searchMTU(now mono.Time, padded bool) {
+	switch {
+	case !p.Datagram:
+	case padded:
+		p.mtu.start(now, BaseMTU)
+	default:
+		p.mtu.start(now, SmallestMTU)
+	}
+}
+
 // Moved handles a message, sealed by the peer and newer than all before, that
 // came from another address than the proved one: a NAT gave it a new port, or
 // the peer a new lease. The path moves there once that address is proved.
 func (p *Path) Moved(now mono.Time, e Endpoint) {
-	if p.Initiator || p.state == Down || p.candidate == e || p.endpoint == e || p.endpoint.Flow == nil {
+	if p.Initiator || p.candidate.to == e || p.endpoint == e || p.endpoint.Flow == nil {
 		return
 	}
-	p.prove(now, e)
-	p.proof.moved = true
+	p.candidate = p.prove(now, e)
+	p.candidate.moved = true
 }
 
 // Tick does what is due. active says that the tunnel has carried data lately,
@@ -254,13 +278,10 @@ func (p *Path) Tick(now mono.Time, active, standby bool) (events Events) {
 	if p.received.tick(now, p.rtt.smoothed) {
 		p.received.ackAt = now
 	}
-	if p.proof.tries >= moveProofs && now >= p.proof.due && p.endpoint.Flow != nil && p.candidate != p.endpoint {
+	if p.candidate.tries >= moveProofs && p.candidate.isDue(now) && p.endpoint.Flow != nil {
 		// Nobody is there: perhaps somebody threw a message of the peer's at
 		// us that had been lost. The path stays where it was.
-		p.candidate, p.proof = Endpoint{}, proof{}
-		if p.state == Failed {
-			p.prove(now, p.endpoint)
-		}
+		p.candidate = proof{}
 	}
 	if p.state != Up {
 		return 0
@@ -315,8 +336,10 @@ func (p *Path) Deadline(now mono.Time, active, standby bool) mono.Time {
 	if p.received.ackAt != 0 {
 		d = min(d, later(now, p.received.ackAt))
 	}
-	if p.proof.wanted && p.state != Down {
-		d = min(d, later(now, p.proof.due))
+	for _, pr := range [...]*proof{&p.revival, &p.candidate} {
+		if pr.wanted() {
+			d = min(d, later(now, pr.due))
+		}
 	}
 	if p.state == Up {
 		d = min(d, p.overdueAt(), later(now, p.asked.Add(pingInterval(active, standby))))

@@ -70,6 +70,44 @@ func TestAnAddressThatNeverAnswersIsNotAskedForEver(t *testing.T) {
 	}
 }
 
+// Somebody who throws the peer's messages at us from elsewhere, before they
+// come themselves, must not keep a path that has failed from coming back.
+func TestAForgedMoveDoesNotKeepAFailedPathDown(t *testing.T) {
+	u := newUp(t, remote)
+	u.fail()
+	for port := range uint16(20) {
+		u.Moved(u.now, from("home", 50_000+port))
+		sent := u.send()
+		u.wait(100 * ms) // a round trip, in which the next is forged
+		u.Moved(u.now, from("home", 60_000+port))
+		if u.respond(u.home, sent...)&EventUp != 0 {
+			u.is(Up)
+			return
+		}
+	}
+	t.Error("the address that was proved once is not asked any more")
+}
+
+func TestAMoveIsASignOfLife(t *testing.T) {
+	u := newUp(t, remote)
+	next := from("home", 50_000)
+	u.give(5, 500)
+	u.send()
+	u.Moved(u.now, next)
+	sent := u.send()
+	for range 9 { // what went to the old address is not acknowledged
+		u.wait(10 * ms)
+	}
+	u.respond(next, sent...)
+	if u.Suspect() {
+		t.Error("suspect at the moment of its proof")
+	}
+	if events := u.wait(ms); events != 0 {
+		t.Errorf("events %b right after the move", events)
+	}
+	u.is(Up)
+}
+
 func TestFailingWhileMovingDoesNotForgetWhereTo(t *testing.T) {
 	u := newUp(t, remote)
 	next := from("home", 50_000)
@@ -133,7 +171,7 @@ func TestRedialling(t *testing.T) {
 	if _, since := u.State(); since != u.now {
 		t.Error("a path dialled again has no more time to connect than was left")
 	}
-	u.home = u.candidate
+	u.home = u.candidate.to
 	if u.RTT() != 0 {
 		t.Errorf("RTT %v of another network", u.RTT())
 	}
@@ -150,7 +188,7 @@ func TestASlowNetworkAfterAQuickOne(t *testing.T) {
 	sent := u.send()
 	u.wait(600 * ms)
 	u.reach(sent...)
-	if u.respond(u.candidate, sent...) != EventUp {
+	if u.respond(u.candidate.to, sent...) != EventUp {
 		t.Fatal("the path did not come up")
 	}
 	flying := u.send()

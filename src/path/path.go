@@ -104,14 +104,14 @@ type Path struct {
 	// ControlTrailer the same for a control message. The session's suite says.
 	Trailer, ControlTrailer int
 
-	state     State
-	since     mono.Time // of the state
-	overhead  int       // bytes of IP and transport headers
-	endpoint  Endpoint  // proved; where messages go
-	candidate Endpoint  // being proved; zero Flow: none
+	state    State
+	since    mono.Time // of the state
+	overhead int       // bytes of IP and transport headers
+	endpoint Endpoint  // proved; where messages go
 
-	proof   proof
-	answers []answer // challenges to be sent back
+	revival   proof    // of endpoint, while the path has failed
+	candidate proof    // of another endpoint
+	answers   []answer // challenges to be sent back
 
 	control congestion.Controller
 	limited bool      // the window held something back since the last acknowledgement
@@ -173,7 +173,7 @@ func (p *Path) Suspect() bool { return p.suspect }
 // Endpoint is where messages go: the proved one, or else the candidate.
 func (p *Path) Endpoint() Endpoint {
 	if p.endpoint.Flow == nil {
-		return p.candidate
+		return p.candidate.to
 	}
 	return p.endpoint
 }

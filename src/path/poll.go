@@ -51,7 +51,7 @@ func (p *Path) next(now mono.Time, keyed bool) turn {
 	case !keyed:
 	case len(p.answers) > 0:
 		return turnAnswer
-	case p.proof.wanted && now >= p.proof.due:
+	case p.revival.isDue(now) || p.candidate.isDue(now):
 		return turnProof
 	case up && p.Datagram && now >= p.mtu.deadline(now):
 		return turnProbe
@@ -92,7 +92,11 @@ func (p *Path) Poll(now mono.Time, keyed bool, out []Outgoing) (n int) {
 		case turnAnswer:
 			p.answer(now, o)
 		case turnProof:
-			p.ask(now, o)
+			if p.revival.isDue(now) {
+				p.ask(now, o, &p.revival)
+			} else {
+				p.ask(now, o, &p.candidate)
+			}
 		case turnProbe:
 			size := p.mtu.next(now, p.rtt.timeout())
 			if size == 0 {
@@ -154,8 +158,10 @@ func (p *Path) answer(now mono.Time, o *Outgoing) {
 	p.answers = slices.Delete(p.answers, 0, 1)
 	o.To = a.to
 	o.Frames = wire.AppendFrame(o.Frames, wire.FrameResponse, a.nonce[:])
-	if p.proof.wanted && now >= p.proof.due && a.to == p.candidate {
-		p.ask(now, o)
+	for _, pr := range [...]*proof{&p.revival, &p.candidate} {
+		if pr.isDue(now) && pr.to == a.to {
+			p.ask(now, o, pr)
+		}
 	}
 	if a.pad {
 		p.pad(o, BaseMTU)
@@ -163,20 +169,20 @@ func (p *Path) answer(now mono.Time, o *Outgoing) {
 }
 
 // ask sends the challenge, with the Join where this is the local portal.
-func (p *Path) ask(now mono.Time, o *Outgoing) {
+func (p *Path) ask(now mono.Time, o *Outgoing, pr *proof) {
 	if p.state != Up {
 		p.sent.clear() // or a path that is dead for days would remember every try
 	}
-	o.To = p.candidate
+	o.To = pr.to
 	if p.Initiator {
 		o.Frames = p.Join.Append(o.Frames)
 	}
-	p.proof.tries++
-	p.proof.due = now.Add(min(proofAgain*time.Duration(p.proof.tries), proofAgainMax))
+	pr.tries++
+	pr.due = now.Add(min(proofAgain*time.Duration(pr.tries), proofAgainMax))
 	// To an address that only claims to be the peer's goes no more than came.
-	padded := p.Datagram && !p.proof.moved && (p.proof.tries <= paddedProofs || p.proof.tries%2 != 0)
-	p.proof.nonce.setPadded(padded)
-	o.Frames = wire.AppendFrame(o.Frames, wire.FrameChallenge, p.proof.nonce[:])
+	padded := p.Datagram && !pr.moved && (pr.tries <= paddedProofs || pr.tries%2 != 0)
+	pr.nonce.setPadded(padded)
+	o.Frames = wire.AppendFrame(o.Frames, wire.FrameChallenge, pr.nonce[:])
 	if padded {
 		p.pad(o, BaseMTU)
 	}

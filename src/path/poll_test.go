@@ -227,7 +227,7 @@ func TestHasOutputAgreesWithPoll(t *testing.T) {
 	u.Attach(u.now, u.home, overhead)
 	for step := range 3000 {
 		if step == 500 {
-			u.respond(u.home, Outgoing{Frames: wire.AppendFrame(nil, wire.FrameChallenge, u.proof.nonce[:])})
+			u.respond(u.home, Outgoing{Frames: wire.AppendFrame(nil, wire.FrameChallenge, u.candidate.nonce[:])})
 		}
 		if step%7 == 0 && u.Ready(u.now, 100) {
 			u.give(1, 100)
