@@ -259,7 +259,7 @@ func (k *core) settle(now mono.Time) {
 		k.nextChore = now.Add(housekeeping)
 		k.chores(now)
 	}
-	k.chooseMTU()
+	k.chooseMTU(now)
 	k.exchange.Pump(now, k.consumers)
 }
 

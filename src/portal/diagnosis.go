@@ -25,6 +25,7 @@ const (
 	addressesDiffer
 	noAnswer
 	addressesChanged
+	mtuTooLong
 	complaints // how many
 )
 

@@ -91,6 +91,7 @@ func (k *keeper) run(ctx context.Context) {
 		f, err := k.dial(ctx)
 		if err != nil {
 			k.complain(ctx, err)
+			k.attempt++
 			k.wait(ctx, dialAgain-k.portal.clock.Now().Sub(began))
 			continue
 		}
@@ -100,6 +101,9 @@ func (k *keeper) run(ctx context.Context) {
 			k.portal.core.attach(now, k.path, e, k.transport.Overhead(e.Remote.Addr()))
 		})
 		k.watch(ctx, f)
+		if state, _ := k.patience(); state == path.Connecting {
+			k.attempt++ // it never came up: perhaps another of its addresses answers
+		}
 		f.Close()
 		<-f.dead
 	}
@@ -112,13 +116,15 @@ func (k *keeper) dial(ctx context.Context) (*flow, error) {
 	defer cancel()
 	bind := transport.Bind{Device: k.config.Device, Addr: k.config.Source}
 	addresses, err := k.portal.Resolve(resolving, k.config.Remote.Host, bind)
+	if source := k.config.Source; source.IsValid() {
+		addresses = slices.DeleteFunc(addresses, func(a netip.Addr) bool { return a.Unmap().Is4() != source.Unmap().Is4() })
+	}
 	if err == nil && len(addresses) > 0 {
 		k.addresses = addresses
 	} else if len(k.addresses) == 0 {
 		return nil, fmt.Errorf("cannot resolve %s: %w", k.config.Remote.Host, err)
 	}
 	remote := netip.AddrPortFrom(k.addresses[k.attempt%len(k.addresses)], k.config.Remote.Port)
-	k.attempt++
 	dialling, cancelDial := context.WithTimeout(ctx, dialTime)
 	defer cancelDial()
 	t, err := k.transport.Dial(dialling, bind, remote)

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"netcombiner/src/mono"
 	"netcombiner/src/path"
 	"netcombiner/src/wire"
 )
@@ -18,11 +19,9 @@ const (
 // chooseMTU lets the tunnel's MTU follow the smallest of the paths that are
 // up. A path whose search is not over does not lower it, while another carries
 // packets as long as they are: a dip for the blink of an eye would cost every
-// packet in it.
-func (k *core) chooseMTU() {
-	if k.fixedMTU != 0 {
-		return
-	}
+// packet in it. An MTU from the configuration is a ceiling: were the interface
+// to take what no path carries, nobody would tell the sender.
+func (k *core) chooseMTU(now mono.Time) {
 	settled, searching := maxTunnelMTU+1, 0
 	for _, p := range k.order {
 		if s, _ := p.State(); s != path.Up {
@@ -36,10 +35,18 @@ func (k *core) chooseMTU() {
 			searching = max(searching, mtu)
 		}
 	}
-	switch {
-	case settled <= maxTunnelMTU:
-		k.mtu = max(settled, k.floorMTU)
-	case searching > 0:
-		k.mtu = max(searching, k.floorMTU)
+	carried := searching
+	if settled <= maxTunnelMTU {
+		carried = settled
+	}
+	if carried == 0 {
+		return
+	}
+	k.mtu = max(carried, k.floorMTU)
+	if k.fixedMTU != 0 {
+		if k.fixedMTU > k.mtu && settled <= maxTunnelMTU {
+			k.complain(now, mtuTooLong, "the paths carry less than the MTU in the configuration: using less", "MTU", k.fixedMTU, "used", k.mtu)
+		}
+		k.mtu = min(k.mtu, k.fixedMTU)
 	}
 }

@@ -59,13 +59,15 @@ type Options struct {
 	Log       *slog.Logger
 	// Random is crypto/rand.Reader, but for tests.
 	Random io.Reader
-	// Packets bounds the buffers of inner packets: memory is about 2 KiB for
-	// each. 0 means DefaultPackets.
+	// Packets bounds the buffers of inner packets. 0: as many as poolBytes hold.
 	Packets int
 }
 
-// DefaultPackets is 32 MiB of buffers.
-const DefaultPackets = 16384
+// poolBytes is how much memory the buffers of inner packets may take.
+const poolBytes = 32 << 20
+
+// A path of the configuration has its number on the wire.
+var _ [wire.MaxPaths - config.MaxPaths]struct{}
 
 // Portal is one end of a tunnel.
 type Portal struct {
@@ -97,7 +99,7 @@ func New(o Options) (*Portal, error) {
 		o.Random = rand.Reader
 	}
 	if o.Packets == 0 {
-		o.Packets = DefaultPackets
+		o.Packets = poolBytes / bufferSize(o.Config.Interface.MTU)
 	}
 	offer, err := auth.Offer(o.Config.Interface.Suite)
 	if err != nil {

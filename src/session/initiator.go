@@ -8,6 +8,7 @@ import (
 	"netcombiner/src/auth"
 	"netcombiner/src/handshake"
 	"netcombiner/src/mono"
+	"netcombiner/src/wire"
 )
 
 const (
@@ -19,8 +20,9 @@ const (
 	slowestAgain  = 4 * time.Second
 	// refusedAgain is how long to wait after a refusal: only a person helps.
 	refusedAgain = 5 * time.Second
-	// maxHellos is how many HELLOs are remembered: those of the last seconds.
-	maxHellos = 64
+	// maxHellos is how many HELLOs are remembered: those of the last rounds,
+	// one for each path in each.
+	maxHellos = 4 * wire.MaxPaths
 )
 
 // initiator is the local portal's part of a session.
