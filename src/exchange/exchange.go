@@ -23,8 +23,6 @@ import (
 
 // Consumer is the sending half of a path, as a scheduler sees it.
 type Consumer interface {
-	// Identity is the path's number, 0 … 63.
-	Identity() uint8
 	// Cost is the path's metric: a higher one serves only when no lower has room.
 	Cost() int
 	// Usable says that the path works, whether or not it has room now.

@@ -15,7 +15,6 @@ const (
 
 // fakePath is a consumer with room for so many packets, each as long as fits.
 type fakePath struct {
-	id      uint8
 	metric  int
 	down    bool
 	room    int
@@ -26,9 +25,8 @@ type fakePath struct {
 	got     []*packet.Packet
 }
 
-func (f *fakePath) Identity() uint8 { return f.id }
-func (f *fakePath) Cost() int       { return f.metric }
-func (f *fakePath) Usable() bool    { return !f.down }
+func (f *fakePath) Cost() int    { return f.metric }
+func (f *fakePath) Usable() bool { return !f.down }
 func (f *fakePath) Ready(_ mono.Time, size int) bool {
 	return !f.down && len(f.got) < f.room && (f.longest == 0 || size <= f.longest)
 }
@@ -57,8 +55,7 @@ type tester struct {
 
 func newTester(t testing.TB, s Scheduler, paths ...*fakePath) *tester {
 	u := &tester{Exchange: New(s), t: t, now: start, pool: packet.NewPool(2048, 20_000), paths: paths}
-	for i, p := range paths {
-		p.id = uint8(i)
+	for _, p := range paths {
 		u.all = append(u.all, p)
 	}
 	return u

@@ -221,9 +221,6 @@ func (p *Path) RateBps(now mono.Time) float64 { return p.rate.bps(now) }
 // Loss is the share of messages lost lately, 0 … 1.
 func (p *Path) Loss() float64 { return p.loss.value() }
 
-// Identity returns the path's number.
-func (p *Path) Identity() uint8 { return p.ID }
-
 // Cost returns the path's metric.
 func (p *Path) Cost() int { return p.Metric }
 
