@@ -40,7 +40,7 @@ test: testbed ## prove it: unit tests, virtual time, and the real kernel where r
 
 .PHONY: soak
 soak: ## random faults in virtual time: SEEDS=10000, FIRST=1
-	go test -p 1 ./.../portal -run TestRandomFaults -timeout 0 -v -seeds $(or $(SEEDS),10000) -first-seed $(or $(FIRST),1) 2>&1 | grep -v level=
+	go test ./src/portal -run TestRandomFaults -timeout 0 -v -seeds $(or $(SEEDS),10000) -first-seed $(or $(FIRST),1) 2>&1 | grep -v level=
 
 .PHONY: fuzz
 fuzz: ## every fuzz target, 30 s each; TIME=…
