@@ -74,8 +74,10 @@ func innerUDP(size int) []byte {
 }
 
 // newJoined is a tunnel of so many paths, all up and their MTU known.
-func newJoined(t testing.TB, paths int) *joined {
-	j := &joined{t: t, now: mono.Time(time.Hour), local: newHalf(t, true, nil), remote: newHalf(t, false, nil)}
+func newJoined(t testing.TB, paths int) *joined { return newJoinedWith(t, paths, nil) }
+
+func newJoinedWith(t testing.TB, paths int, edit func(*coreConfig)) *joined {
+	j := &joined{t: t, now: mono.Time(time.Hour), local: newHalf(t, true, edit), remote: newHalf(t, false, edit)}
 	j.local.peer, j.remote.peer = j.remote, j.local
 	for i := range paths {
 		s := path.Settings{Name: "wan", Send: true, Receive: true, Congestion: "none"}
@@ -86,7 +88,7 @@ func newJoined(t testing.TB, paths int) *joined {
 		}
 		j.local.core.attach(j.now, p, j.endpoint(j.local, i), 28)
 	}
-	for range 500 {
+	for range 40 {
 		j.step()
 	}
 	for _, h := range []*half{j.local, j.remote} {
