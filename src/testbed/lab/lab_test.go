@@ -96,6 +96,7 @@ func TestEveryLinkReachesTheServer(t *testing.T) {
 	for _, l := range lab.Links {
 		// Replies come back over the link whose address asked; to send over it, bind to it.
 		for _, addr := range []netip.Addr{Server.V4, Server.V6, Remote.V4, Remote.V6} {
+			before, _ := l.Stats(emulator.Up)
 			var out bytes.Buffer
 			cmd, err := lab.Local.Start(&out, "ping", "-c", "1", "-W", "2", "-I", l.Config.Name, addr.String())
 			if errors.Is(err, exec.ErrNotFound) {
@@ -104,7 +105,6 @@ func TestEveryLinkReachesTheServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			before, _ := l.Stats(emulator.Up)
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("%v over %s: %v\n%s", addr, l.Config.Name, err, out.String())
 			}
