@@ -25,6 +25,9 @@ const (
 	// make a suspect path failed, and silenceFails the least time that is.
 	overdueFails = 3
 	silenceFails = 100 * time.Millisecond
+	// deafFails is that time while the peer is heard: its acknowledgements may
+	// have to wait in a queue that it has just filled.
+	deafFails = 500 * time.Millisecond
 
 	// activePing is how often an up path without traffic is asked whether it
 	// lives while the tunnel has some; standbyPing the same for one that
@@ -289,7 +292,7 @@ func (p *Path) Tick(now mono.Time, active, standby bool) (events Events) {
 	if now >= p.overdueAt() {
 		p.overdue++
 		p.pingDue = true
-		if p.overdue >= overdueFails && now.Sub(p.quietSince()) >= silenceFails {
+		if p.overdue >= overdueFails && now.Sub(p.quietSince()) >= p.patience(now) {
 			return p.to(now, Failed)
 		}
 		p.suspect = true
@@ -299,6 +302,14 @@ func (p *Path) Tick(now mono.Time, active, standby bool) (events Events) {
 		p.pingDue = true
 	}
 	return events
+}
+
+// patience is how long a suspect path may go without any acknowledgement.
+func (p *Path) patience(now mono.Time) time.Duration {
+	if now.Sub(p.heard) < silenceFails {
+		return deafFails
+	}
+	return silenceFails
 }
 
 func pingInterval(active, standby bool) time.Duration {

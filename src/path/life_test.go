@@ -194,6 +194,29 @@ func TestSuspicionAndFailureFollowTheRTT(t *testing.T) {
 	}
 }
 
+// The peer has just filled the queue before its own link: its acknowledgements
+// are behind all that.
+func TestAPathOnWhichThePeerIsHeardFailsLater(t *testing.T) {
+	u := newUp(t, nil)
+	u.give(1, 100)
+	u.send()
+	begin, suspect := u.now, time.Duration(0)
+	for seq := uint32(1); u.now.Sub(begin) < 2*deafFails; seq++ {
+		u.Receive(u.now, &wire.Header{Type: wire.TypeData, Sequence: seq}, 1000)
+		if u.wait(20*ms)&EventFailed != 0 {
+			break
+		}
+		u.send()
+		if u.Suspect() && suspect == 0 {
+			suspect = u.now.Sub(begin)
+		}
+	}
+	u.is(Failed)
+	if failed := u.now.Sub(begin); suspect > 60*ms || failed < deafFails || failed > deafFails+200*ms {
+		t.Errorf("suspect after %v, failed after %v", suspect, failed)
+	}
+}
+
 func TestASuspectPathIsCleared(t *testing.T) {
 	u := newUp(t, nil)
 	given := u.give(1, 100)

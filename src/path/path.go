@@ -130,6 +130,7 @@ type Path struct {
 	suspect  bool
 	overdue  int       // timeouts in a row
 	progress mono.Time // last acknowledgement of something new
+	heard    mono.Time // last message
 	asked    mono.Time // last message sent that asks for an acknowledgement
 	pingDue  bool
 	frames   [][]byte // control frames of others (rekeying), waiting to be sent
