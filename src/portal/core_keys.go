@@ -15,7 +15,7 @@ import (
 // handshake takes a message from outside any session. It was opened by the
 // reader; the session looks closer.
 func (k *core) handshake(now mono.Time, r *received) {
-	answer, events, err := k.session.Handle(now, r.shake)
+	answer, events, err := k.session.Handle(now, r.from.Remote.Addr(), r.shake)
 	switch {
 	case err == nil:
 		k.silence.since = 0

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -10,48 +11,25 @@ import (
 	"netcombiner/src/wire"
 )
 
-// A stranger's HELLO is answered this often at most, in a row and a second: a
-// RETRY costs one MAC, a REPLY two scalar multiplications. They count apart, so
-// that recordings, which get no more than a RETRY, do not keep out who has a cookie.
-const (
-	answersBurst = 20
-	answersRate  = 20
-)
-
 // responder is the remote portal's part of a session.
 type responder struct {
-	gate             *handshake.Gate
-	retries, replies bucket
-	pending          []*Epoch  // oldest first
-	unproved         mono.Time // since when keys are made, and none is used; 0: none are made
-}
-
-// bucket holds tokens for answers to strangers.
-type bucket struct {
-	tokens float64
-	at     mono.Time
-}
-
-func (b *bucket) take(now mono.Time) bool {
-	b.tokens = min(answersBurst, b.tokens+now.Sub(b.at).Seconds()*answersRate)
-	b.at = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
+	gate     *handshake.Gate
+	retries  limiter
+	replies  bucket
+	pending  []*Epoch  // oldest first
+	unproved mono.Time // since when keys are made, and none is used; 0: none are made
 }
 
 // admit takes a stranger's HELLO.
-func (s *Session) admit(now mono.Time, m handshake.Message) (answer []byte, events Events, err error) {
+func (s *Session) admit(now mono.Time, from netip.Addr, m handshake.Message) (answer []byte, events Events, err error) {
 	r, hello, err := s.gate.Admit(now, m)
-	if err == handshake.ErrCookie && s.retries.take(now) {
+	if err == handshake.ErrCookie && s.retries.take(now, from) {
 		answer, _ = s.gate.Retry(now, m)
 	}
 	if err != nil {
 		return answer, 0, err
 	}
-	if !s.replies.take(now) {
+	if !s.replies.take(now, repliesRate) {
 		return nil, 0, handshake.ErrReplay
 	}
 	return s.answer(now, r, hello)

@@ -21,6 +21,7 @@ package session
 import (
 	"errors"
 	"io"
+	"net/netip"
 	"time"
 
 	"netcombiner/src/auth"
@@ -127,7 +128,7 @@ func New(c Config) (*Session, error) {
 	s.instance |= 1 // never zero
 	var err error
 	s.gate, err = handshake.NewGate(s.guard, c.Random)
-	s.retries.tokens, s.replies.tokens = answersBurst, answersBurst
+	s.retries = newLimiter()
 	return s, err
 }
 
@@ -154,15 +155,16 @@ func (s *Session) Age(now mono.Time) time.Duration {
 	return 0
 }
 
-// Handle takes a handshake message from outside any session. It returns the
-// answer to send back where it came from, or nil. An error says why it was
-// refused; with some there is an answer all the same. auth.ErrNoSuite and
-// ErrAddresses mean that the other portal proved itself, and is configured
-// otherwise.
-func (s *Session) Handle(now mono.Time, m handshake.Message) (answer []byte, events Events, err error) {
+// Handle takes a handshake message from outside any session, which came from
+// the address from. That may be forged, and only says how often to answer. It
+// returns the answer to send back where the message came from, or nil. An error
+// says why it was refused; with some there is an answer all the same.
+// auth.ErrNoSuite and ErrAddresses mean that the other portal proved itself,
+// and is configured otherwise.
+func (s *Session) Handle(now mono.Time, from netip.Addr, m handshake.Message) (answer []byte, events Events, err error) {
 	switch {
 	case m.Type() == wire.TypeHello && !s.config.Initiator:
-		return s.admit(now, m)
+		return s.admit(now, from, m)
 	case m.Type() == wire.TypeReply && !s.inside:
 		events, err = s.finish(now, m)
 		return nil, events, err

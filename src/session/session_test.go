@@ -18,7 +18,7 @@ func ask(t testing.TB, now mono.Time, local, remote *Session, hello []byte) (ans
 	if hello == nil {
 		t.Fatal("no HELLO was due")
 	}
-	answer, _, remoteErr = remote.Handle(now, opened(t, hello))
+	answer, _, remoteErr = remote.Handle(now, home, opened(t, hello))
 	return answer, remoteErr
 }
 
@@ -37,7 +37,7 @@ func shake(t testing.TB, now mono.Time, local, remote *Session) {
 	if !errors.Is(err, handshake.ErrCookie) {
 		t.Fatalf("a HELLO without a cookie: %v", err)
 	}
-	hello, _, err := local.Handle(now, opened(t, retry))
+	hello, _, err := local.Handle(now, home, opened(t, retry))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func shake(t testing.TB, now mono.Time, local, remote *Session) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, events, err := local.Handle(now, opened(t, reply)); err != nil || events&EventSend == 0 {
+	if _, events, err := local.Handle(now, home, opened(t, reply)); err != nil || events&EventSend == 0 {
 		t.Fatalf("the REPLY: events %b, %v", events, err)
 	}
 }
@@ -165,12 +165,19 @@ func TestTheFirstPathGoesOn(t *testing.T) {
 	const rtt = 400 * time.Millisecond
 	s := newSim(t, rtt/2)
 	s.paths = 4
+	made, carry := 0, s.carry
+	s.carry = func(n int, m *message) []time.Duration {
+		if len(m.body) == handshake.ReplyLen {
+			made++
+		}
+		return carry(n, m)
+	}
 	s.run(2*rtt + 2*rtt/2 + 10*simTick)
 	if !s.agrees() {
 		t.Error("no session after two round trips and the first message")
 	}
-	if made := (answersBurst - s.remote.replies.tokens); made != 1 {
-		t.Errorf("%v keys were made", made)
+	if made != 1 {
+		t.Errorf("%d keys were made", made)
 	}
 }
 
@@ -179,7 +186,7 @@ func TestTheFirstPathGoesOn(t *testing.T) {
 func TestASlowPathDoesNotUndoAQuickOne(t *testing.T) {
 	local, remote := pair(t)
 	retry, _ := ask(t, start, local, remote, firstHello(local, start))
-	slow, _, err := local.Handle(start, opened(t, retry))
+	slow, _, err := local.Handle(start, home, opened(t, retry))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,10 +195,10 @@ func TestASlowPathDoesNotUndoAQuickOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := local.Handle(now, opened(t, reply)); err != nil {
+	if _, _, err := local.Handle(now, home, opened(t, reply)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := remote.Handle(now, opened(t, slow)); err != nil {
+	if _, _, err := remote.Handle(now, home, opened(t, slow)); err != nil {
 		t.Fatal(err)
 	}
 	prove(t, now, local, remote)
@@ -205,7 +212,7 @@ func TestASlowPathDoesNotUndoAQuickOne(t *testing.T) {
 func TestTheReplyBeforeTheLastCounts(t *testing.T) {
 	local, remote := pair(t)
 	retry, _ := ask(t, start, local, remote, firstHello(local, start))
-	hello, _, _ := local.Handle(start, opened(t, retry))
+	hello, _, _ := local.Handle(start, home, opened(t, retry))
 	reply, err := ask(t, start, local, remote, hello)
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +221,7 @@ func TestTheReplyBeforeTheLastCounts(t *testing.T) {
 	for path := range uint8(5) {
 		local.Hello(start.Add(helloAgain), path+1)
 	}
-	if _, events, err := local.Handle(start, opened(t, reply)); err != nil || events&EventSend == 0 {
+	if _, events, err := local.Handle(start, home, opened(t, reply)); err != nil || events&EventSend == 0 {
 		t.Fatalf("events %b, %v", events, err)
 	}
 	if _, err := ask(t, start, local, remote, next); err != nil {
@@ -230,19 +237,19 @@ func TestAnswersComeOnce(t *testing.T) {
 	if answer, err := ask(t, start, local, remote, hello); answer != nil || err == nil {
 		t.Errorf("a HELLO that came twice: %d bytes, %v", len(answer), err)
 	}
-	second, _, _ := local.Handle(start, opened(t, retry))
-	if answer, _, err := local.Handle(start, opened(t, retry)); answer != nil || err == nil {
+	second, _, _ := local.Handle(start, home, opened(t, retry))
+	if answer, _, err := local.Handle(start, home, opened(t, retry)); answer != nil || err == nil {
 		t.Errorf("a RETRY that came twice: %d bytes, %v", len(answer), err)
 	}
 	reply, _ := ask(t, start, local, remote, second)
 	if answer, err := ask(t, start, local, remote, second); answer != nil || err == nil {
 		t.Errorf("a HELLO with a cookie that came twice: %d bytes, %v", len(answer), err)
 	}
-	if _, _, err := local.Handle(start, opened(t, reply)); err != nil {
+	if _, _, err := local.Handle(start, home, opened(t, reply)); err != nil {
 		t.Fatal(err)
 	}
 	keys := local.Sending(start)
-	if _, events, err := local.Handle(start, opened(t, reply)); events != 0 || err == nil || local.Sending(start) != keys {
+	if _, events, err := local.Handle(start, home, opened(t, reply)); events != 0 || err == nil || local.Sending(start) != keys {
 		t.Errorf("a REPLY that came twice: events %b, %v", events, err)
 	}
 }
@@ -250,16 +257,16 @@ func TestAnswersComeOnce(t *testing.T) {
 func TestReflectedMessagesAreRefused(t *testing.T) {
 	local, remote := pair(t)
 	hello := firstHello(local, start)
-	if answer, events, err := local.Handle(start, opened(t, hello)); answer != nil || events != 0 || err == nil {
+	if answer, events, err := local.Handle(start, home, opened(t, hello)); answer != nil || events != 0 || err == nil {
 		t.Errorf("the local takes its own HELLO: %d bytes, events %b, %v", len(answer), events, err)
 	}
 	retry, _ := ask(t, start, local, remote, hello)
-	if answer, events, err := remote.Handle(start, opened(t, retry)); answer != nil || events != 0 || err == nil {
+	if answer, events, err := remote.Handle(start, home, opened(t, retry)); answer != nil || events != 0 || err == nil {
 		t.Errorf("the remote takes its own RETRY: %d bytes, events %b, %v", len(answer), events, err)
 	}
-	second, _, _ := local.Handle(start, opened(t, retry))
+	second, _, _ := local.Handle(start, home, opened(t, retry))
 	reply, _ := ask(t, start, local, remote, second)
-	if answer, events, err := remote.Handle(start, opened(t, reply)); answer != nil || events != 0 || err == nil {
+	if answer, events, err := remote.Handle(start, home, opened(t, reply)); answer != nil || events != 0 || err == nil {
 		t.Errorf("the remote takes its own REPLY: %d bytes, events %b, %v", len(answer), events, err)
 	}
 	// A portal with this session's own instance is this one.
@@ -273,13 +280,14 @@ func TestReflectedMessagesAreRefused(t *testing.T) {
 	}
 }
 
-// TestAnswersToStrangersAreBounded: RETRYs are, and do not keep out who brings
-// a cookie.
+// TestAnswersToStrangersAreBounded: RETRYs are, and keep out neither who brings a
+// cookie nor who asks from elsewhere.
 func TestAnswersToStrangersAreBounded(t *testing.T) {
 	local, remote := pair(t)
+	remote.retries.seed = apart(t, home, elsewhere)
 	honest := firstHello(local, start)
 	retry, _ := ask(t, start, local, remote, honest)
-	hello, _, _ := local.Handle(start, opened(t, retry))
+	hello, _, _ := local.Handle(start, home, opened(t, retry))
 	answers := 0
 	flood := func(now mono.Time) {
 		for range 100 {
@@ -290,16 +298,22 @@ func TestAnswersToStrangersAreBounded(t *testing.T) {
 		}
 	}
 	flood(start)
-	if answers != answersBurst-1 {
+	if answers != retriesRate-1 {
 		t.Errorf("%d of 100 HELLOs at once were answered", answers)
 	}
 	answers = 0
 	flood(start.Add(500 * time.Millisecond))
-	if answers != answersRate/2 {
+	if answers != retriesRate/2 {
 		t.Errorf("%d were answered half a second later", answers)
 	}
 	if _, err := ask(t, start.Add(500*time.Millisecond), local, remote, hello); err != nil {
 		t.Errorf("a HELLO with a cookie amid the flood: %v", err)
+	}
+	other := newSession(t, true, 1, func(c *Config) { c.Random = rand.Reader })
+	again := opened(t, firstHello(other, start))
+	flood(start.Add(time.Second))
+	if answer, _, _ := remote.Handle(start.Add(time.Second), elsewhere, again); answer == nil {
+		t.Error("who asked from elsewhere amid the flood got no answer")
 	}
 }
 
@@ -323,12 +337,12 @@ func TestMisfitsAreRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			local, remote := newSession(t, true, 1, c.local), newSession(t, false, 2, c.remote)
 			retry, _ := ask(t, start, local, remote, firstHello(local, start))
-			hello, _, _ := local.Handle(start, opened(t, retry))
+			hello, _, _ := local.Handle(start, home, opened(t, retry))
 			answer, remoteErr := ask(t, start, local, remote, hello)
 			if !errors.Is(remoteErr, c.want) || answer == nil {
 				t.Fatalf("the remote answers %d bytes and says %v", len(answer), remoteErr)
 			}
-			_, _, err := local.Handle(start, opened(t, answer))
+			_, _, err := local.Handle(start, home, opened(t, answer))
 			if !errors.Is(err, c.want) {
 				t.Errorf("the local says %v", err)
 			}

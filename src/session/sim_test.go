@@ -3,6 +3,7 @@ package session
 import (
 	"container/heap"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 var psk = [handshake.KeySize]byte{1, 2, 3}
 
 const start = mono.Time(time.Hour)
+
+// home is where the local portal is, and elsewhere where it is not.
+var home, elsewhere = netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("198.51.100.7")
 
 // newSession returns one side's session, with randomness of its own.
 func newSession(t testing.TB, initiator bool, seed byte, edit func(*Config)) *Session {
@@ -167,7 +171,7 @@ func (s *sim) arrive(m *message) {
 	var answer []byte
 	var events Events
 	if m.under == nil {
-		answer, events, _ = to.Handle(s.now, opened(s.t, m.body))
+		answer, events, _ = to.Handle(s.now, home, opened(s.t, m.body))
 	} else {
 		mine := opens(to, m.under)
 		if mine == nil || *m.once {
