@@ -15,6 +15,9 @@ import (
 // ErrNotRunning says that no daemon runs the interface.
 var ErrNotRunning = errors.New("it does not run")
 
+// ErrDied says that the daemon ended before it answered.
+var ErrDied = errors.New("the daemon ended before it answered")
+
 // How long a client waits for the daemon.
 const (
 	statusTimeout = 5 * time.Second
@@ -92,6 +95,8 @@ func (c *Client) ask(command string, timeout time.Duration, dst any) error {
 	_, unsent := c.conn.Write(append(request, '\n'))
 	if !c.lines.Scan() {
 		switch err := c.lines.Err(); {
+		case errors.Is(unsent, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+			return ErrDied
 		case unsent != nil:
 			return fmt.Errorf("asking the daemon: %w", unsent)
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -99,7 +104,7 @@ func (c *Client) ask(command string, timeout time.Duration, dst any) error {
 		case err != nil:
 			return fmt.Errorf("the daemon's answer: %w", err)
 		}
-		return errors.New("the daemon ended before it answered")
+		return ErrDied
 	}
 	var r struct {
 		OK    bool   `json:"ok"`

@@ -53,6 +53,17 @@ func Interfaces() ([]string, error) {
 	return all, nil
 }
 
+// Leftovers lists the files of iface here that are there: its socket, its lock.
+// When no daemon runs, a killed one has left them.
+func Leftovers(iface string) (files []string) {
+	for _, path := range []string{SocketPath(iface), lockPath(iface)} {
+		if _, err := os.Lstat(path); err == nil {
+			files = append(files, path)
+		}
+	}
+	return files
+}
+
 // makeDir makes Dir. Everyone may see which tunnels run; what is in it is
 // root's alone.
 func makeDir() error {

@@ -24,7 +24,11 @@ type Lock struct {
 // kill(1) returns before its victim has let go.
 const patience = 300 * time.Millisecond
 
-// AcquireLock makes this process the only one that runs iface.
+// ErrRuns says that another process runs the interface.
+var ErrRuns = errors.New("it runs already")
+
+// AcquireLock makes this process the only one that runs iface. Where another
+// one does, the error wraps ErrRuns.
 func AcquireLock(iface string) (*Lock, error) {
 	if err := makeDir(); err != nil {
 		return nil, err
@@ -48,7 +52,7 @@ func AcquireLock(iface string) (*Lock, error) {
 			if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
 				return nil, fmt.Errorf("locking %s: %w", path, err)
 			}
-			return nil, fmt.Errorf("it runs already%s; \"netcombiner down %s\" stops it", l.holder(), iface)
+			return nil, fmt.Errorf("%w%s; \"netcombiner down %s\" stops it", ErrRuns, l.holder(), iface)
 		}
 		f.Close()
 	}

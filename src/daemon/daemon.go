@@ -33,9 +33,10 @@ type Options struct {
 // System is what a tunnel is made of. Every error is one line that tells a
 // person what to do.
 type System struct {
-	// CleanUp undoes what a killed daemon of this interface left on the host.
-	// With nothing left it does nothing.
-	CleanUp func(iface string) error
+	// CleanUp undoes what a killed daemon of this interface left on the host,
+	// and returns commands that say what that was. With nothing left it does
+	// nothing.
+	CleanUp func(iface string) (undone []string, err error)
 	// CreateTUN makes the interface; AdoptTUN makes a TUN of the File of one
 	// that another process made. mtu is in bytes.
 	CreateTUN func(iface string, mtu int) (TUN, error)

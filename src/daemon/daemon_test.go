@@ -31,6 +31,7 @@ type host struct {
 	ending func() error // what a portal's Run returns of itself; nil: runs until told
 	tun    *tuntest.TUN // made by CreateTUN
 	busy   int          // so many times is the interface in use
+	left   []string     // what CleanUp finds
 }
 
 func (h *host) step(what string) error {
@@ -81,7 +82,7 @@ func (e engine) Status() control.Status { return control.Status{MTU: 1400} }
 
 func (h *host) system() System {
 	return System{
-		CleanUp: func(string) error { return h.step("clean up") },
+		CleanUp: func(string) ([]string, error) { return h.left, h.step("clean up") },
 		CreateTUN: func(iface string, mtu int) (TUN, error) {
 			if h.busy > 0 {
 				h.busy--

@@ -20,7 +20,9 @@ import (
 const resolvePatience = 3 * time.Second
 
 // CleanUpRouting is System.CleanUp of a real host.
-func CleanUpRouting(iface string) error { return routing.Cleanup(control.Dir, iface) }
+func CleanUpRouting(iface string) (undone []string, err error) {
+	return routing.Cleanup(control.Dir, iface)
+}
 
 // Route is System.Route of a real host: it carries out Routing = nat or
 // portal, and follows the host's links and the remote portals' addresses

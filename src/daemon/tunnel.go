@@ -61,7 +61,7 @@ func (t *tunnel) prepare() (*control.Lock, TUN, error) {
 		return nil, nil, err
 	}
 	t.undoLater("the lock", lock.Release)
-	if err := t.System.CleanUp(t.Interface); err != nil {
+	if _, err := t.System.CleanUp(t.Interface); err != nil {
 		return nil, nil, fmt.Errorf("cleaning up after the last run: %w", err)
 	}
 	dev, err := t.createTUN()

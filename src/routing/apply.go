@@ -46,8 +46,9 @@ type Routing struct {
 func Apply(dir string, spec Spec) (*Routing, error) { return apply(kernel{}, dir, spec) }
 
 // Cleanup undoes what a killed process left of the tunnel's routing, if there
-// is something.
-func Cleanup(dir, iface string) error { return cleanup(kernel{}, dir, iface) }
+// is something. undone are the commands that would have done the same, in
+// order.
+func Cleanup(dir, iface string) (undone []string, err error) { return cleanup(kernel{}, dir, iface) }
 
 func apply(sys system, dir string, spec Spec) (*Routing, error) {
 	if err := tundevice.CheckName(spec.Interface); err != nil {
@@ -293,36 +294,45 @@ func (r *Routing) unmakeAll(steps []Step, shared index) error {
 	return errors.Join(errs...)
 }
 
-func cleanup(sys system, dir, iface string) error {
+func cleanup(sys system, dir, iface string) (undone []string, err error) {
 	if err := tundevice.CheckName(iface); err != nil {
-		return err
+		return nil, err
 	}
 	boot, err := sys.boot()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := os.Stat(journalPath(dir, iface)); errors.Is(err, os.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	unlock, err := sys.lock(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer unlock()
 	left, err := readJournal(journalPath(dir, iface), boot)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if left == nil {
 		left = &journal{} // of another boot
 	}
 	others, err := readJournals(dir, iface, boot)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r := &Routing{system: sys, dir: dir, journal: *left}
 	r.journal.Interface = iface
-	return r.undo(stepsOf(others))
+	shared := stepsOf(others)
+	for _, step := range slices.Backward(r.journal.Steps) {
+		if !shared.has(step) {
+			undone = append(undone, firstLine(step.Inverse()))
+		}
+	}
+	if err := r.undo(shared); err != nil {
+		return nil, err
+	}
+	return undone, nil
 }
 
 func firstLine(s string) string {

@@ -187,9 +187,9 @@ func TestKilledAnywhere(t *testing.T) {
 				} else {
 					// The next Cleanup is killed, too, at its third change.
 					f.changes, f.dieAt = 0, 3
-					alive(func() { cleanup(f, dir, "nc0") })
+					alive(func() { _, _ = cleanup(f, dir, "nc0") })
 					f.dieAt = 0
-					if err := cleanup(f, dir, "nc0"); err != nil {
+					if _, err := cleanup(f, dir, "nc0"); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -359,8 +359,8 @@ func TestJournal(t *testing.T) {
 	// Of another boot: nothing of it is left to undo.
 	(&journal{Interface: "nc0", Boot: "earlier", Steps: []Step{{NoRule: &Rule{Table: tableLocal}}}}).write(path)
 	f := newFake(t, vps())
-	if err := cleanup(f, dir, "nc0"); err != nil || f.changes != 0 {
-		t.Errorf("a journal of another boot: %v, %d changes", err, f.changes)
+	if undone, err := cleanup(f, dir, "nc0"); err != nil || f.changes != 0 || len(undone) > 0 {
+		t.Errorf("a journal of another boot: %v, %d changes, %q", err, f.changes, undone)
 	}
 
 	// A second start does not take the first one's routing over.
@@ -379,13 +379,13 @@ func TestJournal(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := cleanup(f, dir, "nc0"); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := cleanup(f, dir, "nc0"); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("a damaged journal: %v", err)
 	}
-	if err := cleanup(f, dir, "../nc0"); err == nil {
+	if _, err := cleanup(f, dir, "../nc0"); err == nil {
 		t.Error("a name that leaves the directory is accepted")
 	}
-	if err := cleanup(f, filepath.Join(dir, "absent"), "nc0"); err != nil {
+	if _, err := cleanup(f, filepath.Join(dir, "absent"), "nc0"); err != nil {
 		t.Errorf("no directory at all: %v", err)
 	}
 }

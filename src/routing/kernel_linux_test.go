@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -314,9 +315,13 @@ func TestCleanupAfterKill(t *testing.T) {
 					t.Error("the killed process left nothing: the test shows nothing")
 				}
 				ns.Do(func() {
-					for range 2 {
-						if err := Cleanup(l.dir[ns], "nc0"); err != nil {
+					for round := range 2 {
+						undone, err := Cleanup(l.dir[ns], "nc0")
+						if err != nil {
 							t.Errorf("Cleanup: %v", err)
+						}
+						if told := slices.Contains(undone, "sysctl -w net/ipv4/conf/nc0/forwarding=0"); told != (round == 0) || round == 1 && len(undone) > 0 {
+							t.Errorf("round %d undid %q", round, undone)
 						}
 					}
 				})

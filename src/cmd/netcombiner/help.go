@@ -16,7 +16,8 @@ to a background process, and returns once all is ready.
 Example: netcombiner nc0 && ip address show nc0
 `
 
-const downHelp = `Returns once the interface, routes and rules are gone.
+const downHelp = `Returns once the interface, routes and rules are gone. After a crash or kill -9
+it undoes what was left, and says what that was.
 
 Example: netcombiner down nc0
 `

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"netcombiner/src/config"
 	"netcombiner/src/control"
@@ -95,11 +96,25 @@ func (a *app) down(args []string) error {
 		return err
 	}
 	c, err := control.Dial(iface)
-	if err != nil {
-		return about(iface, err)
+	if err == nil {
+		defer c.Close()
+		err = c.Down()
 	}
-	defer c.Close()
-	return about(iface, c.Down())
+	if errors.Is(err, control.ErrNotRunning) || errors.Is(err, control.ErrDied) {
+		return about(iface, a.cleanUp(iface))
+	}
+	return about(iface, err)
+}
+
+// cleanUp does what "down" can still do when nothing runs: undo what a killed
+// daemon left.
+func (a *app) cleanUp(iface string) error {
+	undone, err := daemon.CleanUp(iface, a.system)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "%s: it did not run; a killed run had left this, now undone:\n  %s\n", iface, strings.Join(undone, "\n  "))
+	return err
 }
 
 func (a *app) genkey(args []string) error {

@@ -139,7 +139,7 @@ func killAll(run string) {
 // NC_FAIL names the one that fails.
 func testSystem() daemon.System {
 	s := daemon.System{
-		CleanUp:   func(string) error { return step("clean up") },
+		CleanUp:   func(string) ([]string, error) { return nil, step("clean up") },
 		Configure: func(string, *config.Config) error { return step("configure") },
 		CreateTUN: func(iface string, mtu int) (daemon.TUN, error) {
 			f, err := os.Open(os.DevNull)
