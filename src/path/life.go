@@ -106,14 +106,24 @@ func (p *Path) anotherNetwork() {
 
 // Detach takes the flow away. What was unacknowledged stays to be taken.
 func (p *Path) Detach(now mono.Time) Events {
+	p.remember()
 	p.endpoint, p.candidate = Endpoint{}, proof{}
 	p.answers, p.frames, p.raw = p.answers[:0], nil, nil
 	return p.to(now, Down)
 }
 
+// remember keeps the addresses of a path that is about to lose its flow.
+func (p *Path) remember() {
+	if e := p.Endpoint(); e.Flow != nil {
+		e.Flow = nil
+		p.last = e
+	}
+}
+
 // FlowDied takes a flow that is finished away. Another that the path has, or
 // is proving, goes on.
 func (p *Path) FlowDied(now mono.Time, f transport.Flow) Events {
+	p.remember()
 	if p.candidate.to.Flow == f {
 		p.candidate = proof{}
 	}

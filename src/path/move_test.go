@@ -282,3 +282,35 @@ func TestAnotherPeer(t *testing.T) {
 	u.Reset(u.now)
 	u.is(Down)
 }
+
+// TestAPathThatIsDownKnowsWhereItWas: for the people who look at it.
+func TestAPathThatIsDownKnowsWhereItWas(t *testing.T) {
+	for name, lose := range map[string]func(*tester){
+		"detached":      func(u *tester) { u.Detach(u.now) },
+		"its flow died": func(u *tester) { u.FlowDied(u.now, u.home.Flow) },
+		"the peer left": func(u *tester) { u.Reset(u.now) },
+		"after a move": func(u *tester) {
+			u.Joined(u.now, u.Settings, from("elsewhere", 9), overhead)
+			u.home = from("elsewhere", 9)
+			u.respond(u.home, u.send()...)
+			u.Detach(u.now)
+			u.FlowDied(u.now, u.home.Flow)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := newTester(t, remote)
+			if local, remote := u.Addresses(); local.IsValid() || remote.IsValid() {
+				t.Errorf("a new path was between %s and %s", local, remote)
+			}
+			u = newUp(t, remote)
+			lose(u)
+			u.is(Down)
+			if local, remote := u.Addresses(); local != u.home.Local || remote != u.home.Remote {
+				t.Errorf("between %s and %s, want %s and %s", local, remote, u.home.Local, u.home.Remote)
+			}
+			if u.Endpoint().Flow != nil || u.last.Flow != nil {
+				t.Error("the path still holds a flow")
+			}
+		})
+	}
+}

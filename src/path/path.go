@@ -82,6 +82,7 @@ type Fixed struct {
 	ID        uint8
 	Initiator bool      // this is the local portal: it joins
 	Datagram  bool      // the transport is one: the path controls congestion and probes the MTU
+	Transport string    // its name, for people
 	Random    io.Reader // for challenges
 	// Join is sent by the initiator; its fields mirror the settings.
 	Join wire.Join
@@ -108,6 +109,7 @@ type Path struct {
 	since    mono.Time // of the state
 	overhead int       // bytes of IP and transport headers
 	endpoint Endpoint  // proved; where messages go
+	last     Endpoint  // where they went before the flow was taken away; without it
 
 	revival   proof    // of endpoint, while the path has failed
 	candidate proof    // of another endpoint
@@ -177,6 +179,16 @@ func (p *Path) Endpoint() Endpoint {
 		return p.candidate.to
 	}
 	return p.endpoint
+}
+
+// Addresses are those of Endpoint, or of the last that there was: zero on a
+// path that never had a flow.
+func (p *Path) Addresses() (local, remote netip.AddrPort) {
+	e := p.Endpoint()
+	if e.Flow == nil {
+		e = p.last
+	}
+	return e.Local, e.Remote
 }
 
 // RTT is the smoothed round-trip time, or 0 before the first sample.

@@ -105,7 +105,11 @@ func (k *core) joining(now mono.Time, r *received) *path.Path {
 	if err != nil {
 		return nil
 	}
-	p, err := k.addPath(now, path.Fixed{ID: r.header.Path, Datagram: r.datagram}, joinSettings(join, r.datagram))
+	fixed := path.Fixed{ID: r.header.Path, Datagram: r.datagram}
+	if f, ok := r.from.Flow.(*flow); ok {
+		fixed.Transport = f.kind.Name()
+	}
+	p, err := k.addPath(now, fixed, joinSettings(join, r.datagram))
 	if err != nil {
 		return nil
 	}

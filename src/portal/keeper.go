@@ -53,7 +53,7 @@ func (p *Portal) openPath(ctx context.Context, i int, c config.Path) error {
 	}
 	settings, join := pathSettings(c, t.Datagram())
 	p.mu.Lock()
-	q, err := p.core.addPath(p.started, path.Fixed{ID: uint8(i), Datagram: t.Datagram(), Join: join}, settings)
+	q, err := p.core.addPath(p.started, path.Fixed{ID: uint8(i), Datagram: t.Datagram(), Transport: t.Name(), Join: join}, settings)
 	p.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("path %s: %w", c.Name, err)

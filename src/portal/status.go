@@ -42,7 +42,7 @@ func (p *Portal) Status() control.Status {
 func (p *Portal) pathStatus(now mono.Time, q *path.Path) control.Path {
 	state, _ := q.State()
 	s := control.Path{
-		Name: q.Name, State: state.String(), Metric: q.Metric, Congestion: q.Congestion,
+		Name: q.Name, State: state.String(), Transport: q.Transport, Metric: q.Metric, Congestion: q.Congestion,
 		RTTMs: ms(q.RTT()), RTTMinMs: ms(q.MinRTT()), Loss: q.Loss(), RateBps: q.RateBps(now),
 		WindowPackets: q.Window(), InFlightPackets: q.InFlight(), MTU: q.MTU(),
 		Tx:          control.Count{Packets: q.TxPackets, Bytes: q.TxBytes},
@@ -52,18 +52,14 @@ func (p *Portal) pathStatus(now mono.Time, q *path.Path) control.Path {
 	if state == path.Up && q.Metric > p.core.serving() {
 		s.State = "standby"
 	}
-	if f, ok := q.Endpoint().Flow.(*flow); ok {
-		s.Transport = f.kind.Name()
-		s.Local, s.Remote = q.Endpoint().Local.String(), q.Endpoint().Remote.String()
+	if local, remote := q.Addresses(); remote.IsValid() {
+		s.Local, s.Remote = local.String(), remote.String()
 	}
-	if id := int(q.ID); id < len(p.Config.Paths) { // local: the configuration knows more
+	if id := int(q.ID); state == path.Down && id < len(p.Config.Paths) { // local: what is waited for
 		c := p.Config.Paths[id]
-		s.Transport = c.Transport
-		if state == path.Down {
-			s.Local, s.Remote = c.Device, fmt.Sprintf("%s:%d", c.Remote.Host, c.Remote.Port)
-			if c.Source.IsValid() {
-				s.Local = c.Source.String()
-			}
+		s.Local, s.Remote = c.Device, fmt.Sprintf("%s:%d", c.Remote.Host, c.Remote.Port)
+		if c.Source.IsValid() {
+			s.Local = c.Source.String()
 		}
 	}
 	return s
