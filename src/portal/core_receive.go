@@ -17,20 +17,21 @@ import (
 // received is one message, opened: its MAC was right, or it is a handshake
 // message, which the session checks.
 type received struct {
-	from     path.Endpoint
-	overhead int
-	datagram bool
-	size     int // bytes of message
-	header   wire.Header
-	ack      wire.Ack
-	epoch    *session.Epoch
-	meta     auth.Meta
-	payload  []byte         // inner packet or frames; a part of packet's buffer
-	packet   *packet.Packet // the buffer; nil once the core keeps it
-	index    int            // the buffer's place in its reader's batch
-	raw      bool           // a handshake message, and nothing of the above
-	shake    handshake.Message
-	fresh    bool // the core believed it: no recording
+	from      path.Endpoint
+	overhead  int
+	datagram  bool
+	transport string // its name
+	size      int    // bytes of message
+	header    wire.Header
+	ack       wire.Ack
+	epoch     *session.Epoch
+	meta      auth.Meta
+	payload   []byte         // inner packet or frames; a part of packet's buffer
+	packet    *packet.Packet // the buffer; nil once the core keeps it
+	index     int            // the buffer's place in its reader's batch
+	raw       bool           // a handshake message, and nothing of the above
+	shake     handshake.Message
+	fresh     bool // the core believed it: no recording
 }
 
 // receive takes one opened message. Where it keeps the buffer it sets
@@ -105,10 +106,7 @@ func (k *core) joining(now mono.Time, r *received) *path.Path {
 	if err != nil {
 		return nil
 	}
-	fixed := path.Fixed{ID: r.header.Path, Datagram: r.datagram}
-	if f, ok := r.from.Flow.(*flow); ok {
-		fixed.Transport = f.kind.Name()
-	}
+	fixed := path.Fixed{ID: r.header.Path, Datagram: r.datagram, Transport: r.transport}
 	p, err := k.addPath(now, fixed, joinSettings(join, r.datagram))
 	if err != nil {
 		return nil

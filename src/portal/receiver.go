@@ -192,7 +192,8 @@ func (r *receiver) batch(n int) {
 			rejected[why]++
 			continue
 		}
-		o.overhead, o.datagram = r.flow.kind.Overhead(m.Remote.Addr()), r.flow.kind.Datagram()
+		kind := r.flow.kind
+		o.overhead, o.datagram, o.transport = kind.Overhead(m.Remote.Addr()), kind.Datagram(), kind.Name()
 		o.index = i
 		count++
 	}
