@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Text is a status for a person: a few lines about the tunnel, then a table of
-// its paths. With a status of a moment before it also tells how fast each path
-// goes; before may be nil.
+// Text is a status for a person: a few lines about the tunnel, then tables of
+// its paths, which fit a terminal of 80 columns. With a status of a moment
+// before it also tells how fast each path goes; before may be nil.
 func Text(now, before *Status) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -28,8 +28,10 @@ func Text(now, before *Status) string {
 		line("  paths: none yet")
 		return b.String()
 	}
-	b.WriteByte('\n')
-	writeTable(&b, pathTable(now, before))
+	for _, columns := range pathTables(now, before) {
+		b.WriteByte('\n')
+		writeTable(&b, columns, now.Paths)
+	}
 	return b.String()
 }
 
@@ -47,61 +49,98 @@ func tunnelSpeed(now, before *Status) string {
 	return fmt.Sprintf(", now %s out, %s in", speed(now, before, now.Tunnel.Tx, before.Tunnel.Tx), speed(now, before, now.Tunnel.Rx, before.Tunnel.Rx))
 }
 
-// pathTable has a row for each path under a row of titles.
-func pathTable(now, before *Status) [][]string {
-	titles := []string{"path", "state", "rtt", "min", "loss", "rate", "flight", "sent", "received", "lost", "rescued", "metric", "by", "local", "remote"}
-	if before != nil {
-		titles = append(titles[:7:7], append([]string{"out", "in"}, titles[7:]...)...)
-	}
-	rows := [][]string{titles}
-	earlier := make(map[string]*Path)
-	if before != nil {
-		for i := range before.Paths {
-			earlier[before.Paths[i].Name] = &before.Paths[i]
-		}
-	}
-	for i := range now.Paths {
-		p := &now.Paths[i]
-		row := []string{p.Name, p.State, rtt(p.RTTMs), rtt(p.RTTMinMs), fmt.Sprintf("%.1f %%", 100*p.Loss), rate(p.RateBps),
-			fmt.Sprintf("%d/%d", p.InFlightPackets, p.WindowPackets)}
-		if before != nil {
-			old := earlier[p.Name]
-			if old == nil {
-				old = p
-			}
-			row = append(row, speed(now, before, p.Tx, old.Tx), speed(now, before, p.Rx, old.Rx))
-		}
-		by := p.Transport
-		if p.Congestion != "" && p.Congestion != "none" {
-			by += "/" + p.Congestion
-		}
-		rows = append(rows, append(row, size(p.Tx.Bytes), size(p.Rx.Bytes), fmt.Sprint(p.LostPackets), fmt.Sprint(p.ReinjectedPackets),
-			fmt.Sprint(p.Metric), by, orDash(p.Local), orDash(p.Remote)))
-	}
-	return rows
+// column is one of a table of paths.
+type column struct {
+	title string
+	cell  func(*Path) string
+	words bool // stand at the left; numbers at the right
 }
 
-// leftAligned are the columns of words; numbers stand at the right.
-var leftAligned = map[string]bool{"path": true, "state": true, "by": true, "local": true, "remote": true}
+// pathTables are three tables of the same paths, for one would be too wide: how
+// each is, what it has carried, and between which addresses.
+func pathTables(now, before *Status) [][]column {
+	name := column{"path", func(p *Path) string { return p.Name }, true}
+	is := []column{
+		name,
+		{"state", func(p *Path) string { return p.State }, true},
+		{"rtt", func(p *Path) string { return rtt(p.RTTMs) }, false},
+		{"min", func(p *Path) string { return rtt(p.RTTMinMs) }, false},
+		{"loss", func(p *Path) string { return fmt.Sprintf("%.1f %%", 100*p.Loss) }, false},
+		{"rate", func(p *Path) string { return rate(p.RateBps) }, false},
+		{"flight", flight, false},
+	}
+	carried := []column{
+		name,
+		{"sent", func(p *Path) string { return size(p.Tx.Bytes) }, false},
+		{"received", func(p *Path) string { return size(p.Rx.Bytes) }, false},
+		{"lost", func(p *Path) string { return fmt.Sprint(p.LostPackets) }, false},
+		{"rescued", func(p *Path) string { return fmt.Sprint(p.ReinjectedPackets) }, false},
+	}
+	if before != nil {
+		carried = append(carried,
+			column{"out", func(p *Path) string { return speed(now, before, p.Tx, earlier(before, p).Tx) }, false},
+			column{"in", func(p *Path) string { return speed(now, before, p.Rx, earlier(before, p).Rx) }, false})
+	}
+	leads := []column{
+		name,
+		{"by", by, true},
+		{"metric", func(p *Path) string { return fmt.Sprint(p.Metric) }, false},
+		{"local", func(p *Path) string { return orDash(p.Local) }, true},
+		{"remote", func(p *Path) string { return orDash(p.Remote) }, true},
+	}
+	return [][]column{is, carried, leads}
+}
 
-func writeTable(b *strings.Builder, rows [][]string) {
-	width := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
+// earlier is p as it was before; p itself if it is new.
+func earlier(before *Status, p *Path) *Path {
+	for i := range before.Paths {
+		if before.Paths[i].Name == p.Name {
+			return &before.Paths[i]
 		}
 	}
-	for _, row := range rows {
-		var line strings.Builder
-		for i, cell := range row {
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
-			if leftAligned[rows[0][i]] {
-				line.WriteString("  " + cell + pad)
+	return p
+}
+
+// flight is how many packets are on their way, of how many there may be.
+func flight(p *Path) string {
+	if !controlled(p) {
+		return fmt.Sprintf("%d/-", p.InFlightPackets)
+	}
+	return fmt.Sprintf("%d/%d", p.InFlightPackets, p.WindowPackets)
+}
+
+// controlled says whether p has a congestion window of ours.
+func controlled(p *Path) bool { return p.Congestion != "" && p.Congestion != "none" }
+
+func by(p *Path) string {
+	if !controlled(p) {
+		return orDash(p.Transport)
+	}
+	return orDash(p.Transport) + "/" + p.Congestion
+}
+
+func writeTable(b *strings.Builder, columns []column, paths []Path) {
+	lines := make([]string, 1+len(paths)) // the titles, and one for each path
+	for _, c := range columns {
+		cells := []string{c.title}
+		for i := range paths {
+			cells = append(cells, c.cell(&paths[i]))
+		}
+		width := 0
+		for _, cell := range cells {
+			width = max(width, utf8.RuneCountInString(cell))
+		}
+		for i, cell := range cells {
+			pad := strings.Repeat(" ", width-utf8.RuneCountInString(cell))
+			if c.words {
+				lines[i] += "  " + cell + pad
 			} else {
-				line.WriteString("  " + pad + cell)
+				lines[i] += "  " + pad + cell
 			}
 		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	for _, line := range lines {
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 }
 
@@ -124,16 +163,22 @@ func size(bytes uint64) string {
 	return scaled(float64(bytes), 1024, "B", "KiB", "MiB", "GiB", "TiB", "PiB")
 }
 
+// scaled writes v with the largest unit that it fills, to three digits.
 func scaled(v, step float64, units ...string) string {
 	i := 0
 	for v >= step && i < len(units)-1 {
 		v /= step
 		i++
 	}
-	if i == 0 {
-		return fmt.Sprintf("%.0f %s", v, units[0])
+	digits := 0
+	switch {
+	case i == 0 || v >= 100:
+	case v >= 10:
+		digits = 1
+	default:
+		digits = 2
 	}
-	return fmt.Sprintf("%.2f %s", v, units[i])
+	return fmt.Sprintf("%.*f %s", digits, v, units[i])
 }
 
 func ms(v float64) string { return fmt.Sprintf("%.1f ms", v) }
