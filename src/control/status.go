@@ -12,6 +12,9 @@ type Status struct {
 	Paths     []Path   `json:"paths"` // in the order of the configuration
 	Tunnel    Tunnel   `json:"tunnel"`
 	Rejected  Rejected `json:"rejected"`
+	// Hints say, in words, what is probably wrong and what to do. Absent while
+	// nothing is; for people, so a program should not take them apart.
+	Hints []string `json:"hints,omitempty"`
 }
 
 // Session is the state of the keys that both portals share.

@@ -24,6 +24,9 @@ func Text(now, before *Status) string {
 	line("  resequencer: %d held, at most %s, %d released late", t.Resequencer.Held, ms(t.Resequencer.HoldMs), t.Resequencer.ReleasedLate)
 	r := &now.Rejected
 	line("  rejected: %d mac, %d replay, %d malformed, %d source", r.Mac, r.Replay, r.Malformed, r.Source)
+	for _, h := range now.Hints {
+		line("  hint: %s", h)
+	}
 	if len(now.Paths) == 0 {
 		line("  paths: none yet")
 		return b.String()

@@ -107,6 +107,13 @@ func TestTextIsNotTooWide(t *testing.T) {
 	}
 }
 
+func TestTextWithHints(t *testing.T) {
+	got := Text(&Status{Interface: "nc0", Role: "remote", Hints: []string{"do this", "and that"}}, nil)
+	if !strings.Contains(got, "source\n  hint: do this\n  hint: and that\n  paths") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
 func TestTextWithoutPaths(t *testing.T) {
 	got := Text(&Status{Interface: "nc0", Role: "remote", Session: Session{State: "none"}}, nil)
 	if !strings.Contains(got, "session: none\n") || !strings.HasSuffix(got, "paths: none yet\n") {

@@ -135,7 +135,7 @@ func BenchmarkReject(b *testing.B) {
 	b.Run("noise with a prefix of other keys", reject(unknown, rejectMAC))
 	b.Run("noise with the right prefix", reject(known, rejectMAC))
 	b.Run("bit flipped", reject(flipped, rejectMAC))
-	b.Run("forged HELLO", reject(forged, rejectMAC))
+	b.Run("forged HELLO", reject(forged, rejectKey))
 	j.remote.receive(j, data, from)
 	j.remote.receive(j, hello, from)
 	before := j.remote.core.rejected.Replay

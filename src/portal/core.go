@@ -59,14 +59,15 @@ type core struct {
 	rx       control.Count
 	unread   uint64 // inner packets dropped for want of a buffer
 
-	deliver []*packet.Packet // for the TUN, in order
-	answers []answer         // to strangers
-	changed uint64           // paths whose keeper should look, a bit each
-	retired []transport.Flow // streams that a path has left, to be closed
-	notes   []note
-	said    [complaints]mono.Time // when each was last logged
-	silence silence
-	rescued []*packet.Packet
+	deliver   []*packet.Packet // for the TUN, in order
+	answers   []answer         // to strangers
+	changed   uint64           // paths whose keeper should look, a bit each
+	retired   []transport.Flow // streams that a path has left, to be closed
+	notes     []note
+	said      [complaints]mono.Time // when each was last logged
+	silence   silence
+	strangers strangers
+	rescued   []*packet.Packet
 }
 
 // answer is a whole message for somebody who has no path yet.

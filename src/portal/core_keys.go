@@ -63,6 +63,9 @@ func (k *core) hello(now mono.Time) bool {
 
 // keys acts on what happened to the session.
 func (k *core) keys(now mono.Time, events session.Events) {
+	if events&session.EventKeys != 0 {
+		k.strangers = strangers{} // somebody knows the key
+	}
 	if events&session.EventPeer != 0 {
 		k.deliver = k.exchange.Resequencer.Reset(k.deliver)
 		for i := len(k.order) - 1; i >= 0; i-- {

@@ -2,7 +2,9 @@ package portal
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"netcombiner/src/auth"
@@ -87,4 +89,22 @@ func (k *core) diagnose(now mono.Time) {
 	if vain && k.bind {
 		k.complain(now, addressesChanged, "the portals made keys, but no message under them is authentic: with AuthenticateAddresses no NAT may stand between them; set it to no on both")
 	}
+}
+
+// strangers are handshake messages made with another key, since somebody last
+// had ours. Noise can be made to look like them, so however many come, they are
+// told to who asks, and never logged.
+type strangers struct {
+	handshakes uint64
+	last       netip.Addr // where the last came from, so it said
+}
+
+// hints are what the status tells a person to look at: no more than there are
+// kinds of them.
+func (k *core) hints(now mono.Time) (all []string) {
+	// The local portal says so itself, when nobody answers its own.
+	if s := &k.strangers; !k.local && s.handshakes > 0 && k.session.Sending(now) == nil {
+		all = append(all, fmt.Sprintf("%d handshakes failed, last from %s: same Key on both ends?", s.handshakes, s.last.Unmap()))
+	}
+	return all
 }

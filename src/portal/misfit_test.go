@@ -89,6 +89,48 @@ func TestMisfitsAreSaid(t *testing.T) {
 	}
 }
 
+// TestAnotherKeyIsHintedAt: the remote has nothing to tell a mistyped key from
+// noise by, so it says so only in its status, in one line, and not when the
+// tunnel works or for noise of another kind.
+func TestAnotherKeyIsHintedAt(t *testing.T) {
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			spec := link(mbit(8), 10*time.Millisecond)
+			spec.transport = transport
+			sim(t, 1, []linkSpec{spec}, func(tn *tunnel) {
+				var log lines
+				tn.remote.edit = func(o *Options) { o.Log = slog.New(&log) }
+				hints := func() []string { return tn.remote.portal.Status().Hints }
+				withOtherKey(&tn.local.config.Interface)
+				tn.start()
+				time.Sleep(time.Minute)
+				got := hints()
+				if len(got) != 1 || !strings.Contains(got[0], "last from 10.0.0.2: same Key") || strings.HasPrefix(got[0], "0 ") {
+					t.Errorf("with another key: %q", got)
+				}
+				if got := tn.local.portal.Status().Hints; len(got) > 0 {
+					t.Errorf("at the local: %q", got)
+				}
+				if n := len(log.all()); n > 0 {
+					t.Errorf("%d lines are logged: %q", n, log.all())
+				}
+				tn.local.stop()
+				tn.local.config.Interface.Key = testKey
+				tn.local.start()
+				time.Sleep(2 * time.Second)
+				if got := hints(); len(got) > 0 {
+					t.Errorf("with the right key: %q", got)
+				}
+				tn.local.stop()
+				time.Sleep(5 * time.Second)
+				if got := hints(); len(got) > 0 {
+					t.Errorf("after the local left: %q", got)
+				}
+			})
+		})
+	}
+}
+
 // TestTheRemoteMayBeAway: a local portal alone says so after a few seconds,
 // and the tunnel comes up once the other end is there.
 func TestTheRemoteMayBeAway(t *testing.T) {

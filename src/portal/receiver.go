@@ -177,19 +177,22 @@ func (r *receiver) run() {
 func (r *receiver) batch(n int) {
 	p := r.portal
 	keys := p.keys.Load()
-	var rejected [4]uint64
+	var rejected rejections
 	count := 0
 	for i := range n {
 		m := &r.messages[i]
 		o := &r.opened[count]
 		if !allowed(r.allow, m.Remote.Addr()) {
-			rejected[rejectSource]++
+			rejected.count[rejectSource]++
 			continue
 		}
 		o.from = path.Endpoint{Flow: r.flow, Local: m.Local, Remote: m.Remote}
 		o.packet = r.packets[i]
 		if why := r.opener.open(m.Buf[:m.N], o, keys); why != rejectNone {
-			rejected[why]++
+			rejected.count[why]++
+			if why == rejectKey {
+				rejected.stranger = m.Remote.Addr()
+			}
 			continue
 		}
 		kind := r.flow.kind
@@ -199,14 +202,14 @@ func (r *receiver) batch(n int) {
 	}
 	if count == 0 { // noise: nothing follows from it
 		p.mu.Lock()
-		p.core.reject(rejected)
+		p.core.reject(&rejected)
 		p.mu.Unlock()
 		return
 	}
 	spare := p.pool.Get(r.spare[:count])
 	used, fresh := 0, false
 	p.do(func(now mono.Time) {
-		p.core.reject(rejected)
+		p.core.reject(&rejected)
 		for i := range count {
 			o := &r.opened[i]
 			if used == spare && o.header.Type == wire.TypeData && !o.raw {
@@ -243,14 +246,26 @@ func allowed(list []netip.Prefix, a netip.Addr) bool {
 const (
 	rejectNone = iota
 	rejectMAC
+	rejectKey // a handshake message, made with another key
 	rejectMalformed
 	rejectSource
+	reasons // how many
 )
 
-func (k *core) reject(n [4]uint64) {
-	k.rejected.Mac += n[rejectMAC]
-	k.rejected.Malformed += n[rejectMalformed]
-	k.rejected.Source += n[rejectSource]
+// rejections are those of one batch.
+type rejections struct {
+	count    [reasons]uint64
+	stranger netip.Addr // where the last one for rejectKey came from
+}
+
+func (k *core) reject(r *rejections) {
+	k.rejected.Mac += r.count[rejectMAC] + r.count[rejectKey]
+	k.rejected.Malformed += r.count[rejectMalformed]
+	k.rejected.Source += r.count[rejectSource]
+	if n := r.count[rejectKey]; n > 0 {
+		k.strangers.handshakes += n
+		k.strangers.last = r.stranger
+	}
 }
 
 // opener checks messages. Its MAC state belongs to one goroutine.
@@ -277,7 +292,7 @@ func (op *opener) open(m []byte, o *received, keys *session.Table) int {
 			if err == handshake.ErrMalformed {
 				return rejectMalformed
 			}
-			return rejectMAC
+			return rejectKey
 		}
 		o.raw, o.fresh = true, false
 		return rejectNone

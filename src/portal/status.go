@@ -36,6 +36,7 @@ func (p *Portal) Status() control.Status {
 	st.Tunnel.Queue = control.Queue{Packets: packets, Bytes: bytes, DelayMs: ms(delay), Dropped: x.Dropped + k.unread}
 	r := &x.Resequencer
 	st.Tunnel.Resequencer = control.Resequencer{Held: r.Held(), ReleasedLate: r.ReleasedLate, HoldMs: ms(r.Hold())}
+	st.Hints = k.hints(now)
 	return st
 }
 
