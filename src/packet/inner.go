@@ -3,6 +3,7 @@ package packet
 import (
 	"encoding/binary"
 	"math/bits"
+	"net/netip"
 )
 
 // IP protocol numbers (IANA).
@@ -37,6 +38,18 @@ func Version(p []byte) int {
 		}
 	}
 	return 0
+}
+
+// Source returns the source address of a well-formed packet; the zero Addr of
+// another.
+func Source(p []byte) netip.Addr {
+	switch Version(p) {
+	case 4:
+		return netip.AddrFrom4([4]byte(p[12:]))
+	case 6:
+		return netip.AddrFrom16([16]byte(p[8:]))
+	}
+	return netip.Addr{}
 }
 
 // transport returns the upper protocol of a well-formed packet and its

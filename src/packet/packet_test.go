@@ -2,6 +2,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"testing"
 )
 
@@ -94,6 +95,26 @@ func TestClampMSS(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestSource(t *testing.T) {
+	v4, v6 := syn(false, nil), syn(true, nil)
+	copy(v4[12:], []byte{192, 0, 2, 7, 198, 51, 100, 9})
+	copy(v6[8:], netip.MustParseAddr("2001:db8::7").AsSlice())
+	for _, c := range []struct {
+		p    []byte
+		want netip.Addr
+	}{
+		{v4, netip.MustParseAddr("192.0.2.7")},
+		{v6, netip.MustParseAddr("2001:db8::7")},
+		{v4[:19], netip.Addr{}},
+		{v6[:39], netip.Addr{}},
+		{nil, netip.Addr{}},
+	} {
+		if got := Source(c.p); got != c.want {
+			t.Errorf("%d bytes: from %v, want %v", len(c.p), got, c.want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net/netip"
 	"time"
 
 	"netcombiner/src/auth"
@@ -46,6 +47,8 @@ type core struct {
 	consumers []exchange.Consumer // the same
 	flowSeed  uint64
 
+	addresses []netip.Prefix // the tunnel interface's own, configured
+
 	fixedMTU   int
 	floorMTU   int // 1280 where the tunnel has IPv6 addresses
 	mtu        int // the tunnel's, in bytes of inner packet
@@ -59,15 +62,16 @@ type core struct {
 	rx       control.Count
 	unread   uint64 // inner packets dropped for want of a buffer
 
-	deliver   []*packet.Packet // for the TUN, in order
-	answers   []answer         // to strangers
-	changed   uint64           // paths whose keeper should look, a bit each
-	retired   []transport.Flow // streams that a path has left, to be closed
-	notes     []note
-	said      [complaints]mono.Time // when each was last logged
-	silence   silence
-	strangers strangers
-	rescued   []*packet.Packet
+	deliver     []*packet.Packet // for the TUN, in order
+	answers     []answer         // to strangers
+	changed     uint64           // paths whose keeper should look, a bit each
+	retired     []transport.Flow // streams that a path has left, to be closed
+	notes       []note
+	said        [complaints]mono.Time // when each was last logged
+	silence     silence
+	strangers   strangers
+	sameAddress bool // the other portal sends from our own address
+	rescued     []*packet.Packet
 }
 
 // answer is a whole message for somebody who has no path yet.
@@ -87,6 +91,7 @@ type coreConfig struct {
 	session   session.Config
 	scheduler string
 	bind      bool
+	addresses []netip.Prefix
 	mtu       int // 0: auto
 	floorMTU  int
 }
@@ -107,8 +112,8 @@ func newCore(c coreConfig, now mono.Time) (*core, error) {
 	k := &core{
 		local: c.session.Initiator, bind: c.bind, random: c.session.Random,
 		session: s, exchange: exchange.New(scheduler),
-		flowSeed: binary.LittleEndian.Uint64(seed[:]),
-		fixedMTU: c.mtu, floorMTU: c.floorMTU, mtu: c.mtu, lastUsable: now,
+		flowSeed:  binary.LittleEndian.Uint64(seed[:]),
+		addresses: c.addresses, fixedMTU: c.mtu, floorMTU: c.floorMTU, mtu: c.mtu, lastUsable: now,
 	}
 	if k.mtu == 0 {
 		k.mtu = initialMTU
@@ -179,9 +184,9 @@ func (k *core) ingress(now mono.Time, packets []*packet.Packet) {
 }
 
 // stir notes that the tunnel carries data. When it did not before, every path
-// is asked at once whether it lives.
-func (k *core) stir(now mono.Time) {
-	if now.Sub(k.lastData) > activeTime {
+// is asked at once whether it lives, and stir returns true.
+func (k *core) stir(now mono.Time) (woke bool) {
+	if woke = now.Sub(k.lastData) > activeTime; woke {
 		serving := k.serving()
 		for _, p := range k.order {
 			if p.Metric <= serving {
@@ -190,6 +195,7 @@ func (k *core) stir(now mono.Time) {
 		}
 	}
 	k.lastData = now
+	return woke
 }
 
 func (k *core) active(now mono.Time) bool { return now.Sub(k.lastData) <= activeTime }

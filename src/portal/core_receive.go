@@ -82,7 +82,9 @@ func (k *core) data(now mono.Time, r *received) {
 	if !k.session.Window.Accept(r.meta.Sequence) {
 		return // the twin of one that was rescued or sent twice
 	}
-	k.stir(now)
+	if k.stir(now) {
+		k.compareAddresses(r.payload)
+	}
 	in := r.packet
 	r.packet = nil
 	in.Data = r.payload

@@ -9,6 +9,7 @@ import (
 
 	"netcombiner/src/auth"
 	"netcombiner/src/mono"
+	"netcombiner/src/packet"
 	"netcombiner/src/session"
 )
 
@@ -106,5 +107,18 @@ func (k *core) hints(now mono.Time) (all []string) {
 	if s := &k.strangers; !k.local && s.handshakes > 0 && k.session.Sending(now) == nil {
 		all = append(all, fmt.Sprintf("%d handshakes failed, last from %s: same Key on both ends?", s.handshakes, s.last.Unmap()))
 	}
+	if k.sameAddress {
+		all = append(all, "both ends have the same Address: give each its own")
+	}
 	return all
+}
+
+// compareAddresses looks at an inner packet from the other portal whether that
+// has our own address. It is told of the first packet after a silence: who set
+// up a tunnel tries it with a ping, and later packets shall not pay for that.
+func (k *core) compareAddresses(inner []byte) {
+	source := packet.Source(inner)
+	for _, own := range k.addresses {
+		k.sameAddress = k.sameAddress || own.Addr() == source
+	}
 }

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,45 @@ func TestAnotherKeyIsHintedAt(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTheSameAddressIsHintedAt: once the other end sends from it, until that is
+// another process.
+func TestTheSameAddressIsHintedAt(t *testing.T) {
+	sim(t, 1, []linkSpec{link(mbit(8), 10*time.Millisecond)}, func(tn *tunnel) {
+		// The inner packets of a Flow come from 10.0.0.1.
+		own := []netip.Prefix{netip.MustParsePrefix("fd00::1/64"), netip.MustParsePrefix("10.0.0.1/24")}
+		tn.local.config.Interface.Address, tn.remote.config.Interface.Address = own, own
+		tn.start()
+		f := tn.check.Flow(tn.local.host, tn.remote.host, false)
+		hints := func() []string {
+			f.Send(100)
+			time.Sleep(2 * time.Second)
+			if got := tn.local.portal.Status().Hints; len(got) > 0 {
+				t.Errorf("at the local, which was sent nothing: %q", got)
+			}
+			return tn.remote.portal.Status().Hints
+		}
+		time.Sleep(2 * time.Second)
+		for range 3 {
+			if got := hints(); len(got) != 1 || !strings.Contains(got[0], "same Address") {
+				t.Errorf("hints %q", got)
+			}
+		}
+		tn.local.stop()
+		tn.local.start()
+		time.Sleep(2 * time.Second)
+		if got := tn.remote.portal.Status().Hints; len(got) > 0 {
+			t.Errorf("of another process, which sent nothing yet: %q", got)
+		}
+		tn.remote.stop()
+		tn.remote.config.Interface.Address = []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}
+		tn.remote.start()
+		time.Sleep(2 * time.Second)
+		if got := hints(); len(got) > 0 {
+			t.Errorf("with addresses of their own: %q", got)
+		}
+	})
 }
 
 // TestTheRemoteMayBeAway: a local portal alone says so after a few seconds,

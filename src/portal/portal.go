@@ -115,7 +115,7 @@ func New(o Options) (*Portal, error) {
 	p.core, err = newCore(coreConfig{
 		session: session.Config{Initiator: i.Role == config.Local, PSK: i.Key, Offer: offer,
 			Addresses: i.AuthenticateAddresses, Random: o.Random},
-		scheduler: i.Scheduler, bind: i.AuthenticateAddresses, mtu: i.MTU, floorMTU: floorMTU(i.Address),
+		scheduler: i.Scheduler, bind: i.AuthenticateAddresses, addresses: i.Address, mtu: i.MTU, floorMTU: floorMTU(i.Address),
 	}, p.started)
 	if err != nil {
 		return nil, err
