@@ -27,7 +27,7 @@ const (
 	silenceFails = 100 * time.Millisecond
 	// deafFails is that time while the peer is heard: its acknowledgements may
 	// have to wait in a queue that it has just filled.
-	deafFails = 500 * time.Millisecond
+	deafFails = 1000 * time.Millisecond
 
 	// activePing is how often an up path without traffic is asked whether it
 	// lives while the tunnel has some; standbyPing the same for one that
@@ -316,7 +316,7 @@ func (p *Path) Tick(now mono.Time, active, standby bool) (events Events) {
 
 // patience is how long a suspect path may go without any acknowledgement.
 func (p *Path) patience(now mono.Time) time.Duration {
-	if now.Sub(p.heard) < silenceFails {
+	if now.Sub(p.heard) < max(silenceFails, p.rtt.smoothed) {
 		return deafFails
 	}
 	return silenceFails

@@ -129,6 +129,10 @@ type Path struct {
 	capacity    capacity
 	mtu         mtuProber
 
+	// LastResort: no path can be counted on. Set by the portal. A suspect stream
+	// is used then: what it takes is not lost, but late at worst.
+	LastResort bool
+
 	suspect  bool
 	overdue  int       // timeouts in a row
 	progress mono.Time // last acknowledgement of something new
@@ -241,10 +245,10 @@ func (p *Path) Cost() int { return p.Metric }
 func (p *Path) Usable() bool { return p.state == Up && p.Send && !p.suspect }
 
 // Ready says that the path takes an inner packet of size bytes now: it is up
-// and not suspect, its window, pace and outbox have room, and it carries
+// and not suspect, or a stream and the LastResort; its window, pace and outbox have room, and it carries
 // packets that long.
 func (p *Path) Ready(now mono.Time, size int) bool {
-	if !p.Usable() {
+	if !p.Usable() && !p.servesLast() {
 		return false
 	}
 	if p.Datagram && p.outer(size) > p.mtu.proved {
@@ -258,6 +262,10 @@ func (p *Path) Ready(now mono.Time, size int) bool {
 		return false
 	}
 	return p.pace <= now
+}
+
+func (p *Path) servesLast() bool {
+	return p.LastResort && p.suspect && p.state == Up && p.Send && !p.Datagram
 }
 
 func (p *Path) outboxLimit() int {

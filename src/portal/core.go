@@ -24,7 +24,8 @@ const (
 	// activeTime is how long after its last inner packet the tunnel counts
 	// as active: meanwhile idle paths are asked often whether they live.
 	activeTime = time.Second
-	// lostAfter is the fixed part of core.lostAfter.
+	// lostAfter is core.lostAfter once an RTT is known: a handshake for nothing
+	// costs little, and a remote far away needs several round trips to be back.
 	lostAfter = 100 * time.Millisecond
 	// lostAfterUnknown is core.lostAfter before any RTT was measured.
 	lostAfterUnknown = time.Second
@@ -256,6 +257,10 @@ func (k *core) settle(now mono.Time) {
 	active, serving := k.active(now), k.serving()
 	for _, p := range k.order {
 		k.act(now, p, p.Tick(now, active, p.Metric > serving))
+	}
+	lost := !k.anyUsable()
+	for _, p := range k.order {
+		p.LastResort = lost
 	}
 	k.deliver = k.exchange.Resequencer.Tick(now, k.deliver)
 	if k.local {

@@ -133,12 +133,10 @@ func (k *core) rekey(now mono.Time, sent uint64) {
 // lostAfter is how long the local portal goes without any path that works
 // before it suspects that the remote restarted, and shakes hands anew.
 func (k *core) lostAfter() time.Duration {
-	var slowest time.Duration
 	for _, p := range k.order {
-		slowest = max(slowest, p.MinRTT())
+		if p.MinRTT() != 0 {
+			return lostAfter
+		}
 	}
-	if slowest == 0 {
-		return lostAfterUnknown
-	}
-	return lostAfter + slowest
+	return lostAfterUnknown
 }

@@ -88,7 +88,10 @@ func pathSettings(c config.Path, datagram bool) (path.Settings, wire.Join) {
 func (k *keeper) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := k.portal.clock.Now()
-		f, err := k.dial(ctx)
+		f, changed, err := k.dialUnlessChanged(ctx)
+		if err != nil && changed {
+			continue // it went out by an interface that is no longer as it was
+		}
 		if err != nil {
 			k.complain(ctx, err)
 			k.attempt++
@@ -106,6 +109,39 @@ func (k *keeper) run(ctx context.Context) {
 		}
 		f.Close()
 		<-f.dead
+	}
+}
+
+// dialUnlessChanged dials, and gives up as soon as the interface changes: what
+// was sent from an address that has gone is never answered. A change that came
+// too late for that is kept for watch.
+func (k *keeper) dialUnlessChanged(ctx context.Context) (f *flow, changed bool, err error) {
+	dialling, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-k.changed:
+			changed = true
+			cancel()
+		case <-dialling.Done():
+		}
+	}()
+	f, err = k.dial(dialling)
+	cancel()
+	<-watched
+	if changed && err == nil {
+		k.tellChanged()
+	}
+	return f, changed, err
+}
+
+// tellChanged makes the keeper look at its interface. It does not wait.
+func (k *keeper) tellChanged() {
+	select {
+	case k.changed <- struct{}{}:
+	default:
 	}
 }
 
@@ -231,10 +267,7 @@ func (p *Portal) spreadLinks(ctx context.Context) {
 				if e.Device != "" && k.config.Device != "" && e.Device != k.config.Device {
 					continue
 				}
-				select {
-				case k.changed <- struct{}{}:
-				default:
-				}
+				k.tellChanged()
 			}
 		case <-ctx.Done():
 			return
