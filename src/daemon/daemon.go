@@ -41,9 +41,10 @@ type System struct {
 	// that another process made. mtu is in bytes.
 	CreateTUN func(iface string, mtu int) (TUN, error)
 	AdoptTUN  func(f *os.File, iface string, mtu int) (TUN, error)
-	// Configure gives the interface its addresses and brings it up. All that
-	// goes with the interface itself.
-	Configure func(iface string, c *config.Config) error
+	// Configure gives the interface its addresses and brings it up, and
+	// returns what undoes that: an interface that somebody else made stays
+	// when the TUN is closed.
+	Configure func(iface string, c *config.Config) (undo func() error, err error)
 	// NewPortal makes the tunnel's engine.
 	NewPortal func(PortalOptions) (Portal, error)
 	// Route sets the host's routing up, for a portal that runs, and returns

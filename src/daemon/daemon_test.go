@@ -91,7 +91,9 @@ func (h *host) system() System {
 			h.tun = tuntest.New(iface, mtu, 1)
 			return &device{TUN: h.tun, host: h}, h.step("TUN")
 		},
-		Configure: func(string, *config.Config) error { return h.step("configure") },
+		Configure: func(string, *config.Config) (func() error, error) {
+			return func() error { return h.step("unconfigure") }, h.step("configure")
+		},
 		NewPortal: func(PortalOptions) (Portal, error) { return engine{h}, h.step("new portal") },
 		Route: func(RouteOptions) (func() error, error) {
 			return func() error { return h.step("unroute") }, h.step("route")
@@ -160,7 +162,7 @@ func checkNothingLeft(t *testing.T) {
 
 var (
 	allDone   = []string{"clean up", "TUN", "configure", "new portal", "portal", "route"}
-	allUndone = []string{"unroute", "end portal", "close TUN"}
+	allUndone = []string{"unroute", "end portal", "unconfigure", "close TUN"}
 )
 
 // However a tunnel is told to end, it undoes what it did, in reverse.
@@ -231,9 +233,9 @@ func TestFailedStart(t *testing.T) {
 		"clean up":   {},
 		"TUN":        {},
 		"configure":  {"close TUN"},
-		"new portal": {"close TUN"},
-		"portal":     {"close TUN"},
-		"route":      {"end portal", "close TUN"},
+		"new portal": {"unconfigure", "close TUN"},
+		"portal":     {"unconfigure", "close TUN"},
+		"route":      {"end portal", "unconfigure", "close TUN"},
 	} {
 		t.Run(fail, func(t *testing.T) {
 			h := &host{fail: fail}

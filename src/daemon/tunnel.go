@@ -86,9 +86,11 @@ func (t *tunnel) createTUN() (TUN, error) {
 // start does the rest, on an interface that exists. Whatever it returns,
 // stop undoes what was done.
 func (t *tunnel) start(ctx context.Context, dev TUN) error {
-	if err := t.System.Configure(t.Interface, t.Config); err != nil {
+	unconfigure, err := t.System.Configure(t.Interface, t.Config)
+	if err != nil {
 		return err
 	}
+	t.undoLater("the addresses", unconfigure)
 	portal, err := t.System.NewPortal(PortalOptions{t.Interface, t.Config, t.Version, dev, t.log})
 	if err != nil {
 		return err

@@ -10,31 +10,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Configure gives the interface its addresses, sets its MTU in bytes (0: as it
-// is) and brings it up. It may be called again: what is there stays. The peer
-// of a /31 or /127 is reachable by the route that comes with the address.
-func Configure(name string, addrs []netip.Prefix, mtu int) error {
+func addAddress(name string, prefix netip.Prefix) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("interface %s: %w", name, err)
+		return err
 	}
-	if mtu != 0 {
-		if err := setMTU(name, mtu); err != nil {
-			return err
-		}
+	return explainAddress(prefix, netlink.AddrReplace(link, address(prefix)))
+}
+
+func removeAddress(name string, prefix netip.Prefix) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
 	}
-	for _, prefix := range addrs {
-		if err := addAddress(link, prefix); err != nil {
-			return fmt.Errorf("interface %s: adding the address %s: %w", name, prefix, explainAddress(prefix, err))
-		}
-	}
-	if err := netlink.LinkSetUp(link); err != nil {
-		return fmt.Errorf("interface %s: bringing it up: %w", name, err)
+	if err := netlink.AddrDel(link, address(prefix)); !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return err
 	}
 	return nil
 }
 
-func addAddress(link netlink.Link, prefix netip.Prefix) error {
+func address(prefix netip.Prefix) *netlink.Addr {
 	addr := &netlink.Addr{IPNet: &net.IPNet{
 		IP:   prefix.Addr().AsSlice(),
 		Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen()),
@@ -43,7 +38,18 @@ func addAddress(link netlink.Link, prefix netip.Prefix) error {
 		// Nobody else is on the wire: the address is usable at once.
 		addr.Flags = unix.IFA_F_NODAD
 	}
-	return netlink.AddrReplace(link, addr)
+	return addr
+}
+
+func setUp(name string, up bool) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	if up {
+		return netlink.LinkSetUp(link)
+	}
+	return netlink.LinkSetDown(link)
 }
 
 func explainAddress(prefix netip.Prefix, err error) error {

@@ -22,7 +22,9 @@ type TUN struct {
 var _ Device = (*TUN)(nil)
 
 // Create makes the interface, with this MTU in bytes, without addresses and
-// down. Its errors say what a person can do about them.
+// down. One that somebody else made to last (ip tuntap add, netifd) and that
+// no process holds is taken as it is, but for its MTU, and outlives the TUN.
+// Its errors say what a person can do about them.
 func Create(name string, mtu int) (*TUN, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err

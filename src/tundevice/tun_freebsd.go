@@ -57,26 +57,30 @@ func (t *TUN) Write(bufs [][]byte, offset int) (n int, err error) {
 }
 
 // SetMTU implements Device.
-func (t *TUN) SetMTU(mtu int) error { return ifconfig(t.name, "mtu", strconv.Itoa(mtu)) }
+func (t *TUN) SetMTU(mtu int) error { return setMTU(t.name, mtu) }
 
-// Configure gives the interface its addresses, sets its MTU in bytes (0: as it
-// is) and brings it up.
-func Configure(name string, addrs []netip.Prefix, mtu int) error {
-	if mtu != 0 {
-		if err := ifconfig(name, "mtu", strconv.Itoa(mtu)); err != nil {
-			return err
-		}
+func setMTU(name string, mtu int) error { return ifconfig(name, "mtu", strconv.Itoa(mtu)) }
+
+func addAddress(name string, prefix netip.Prefix) error {
+	return ifconfig(name, family(prefix), prefix.String(), "alias")
+}
+
+func removeAddress(name string, prefix netip.Prefix) error {
+	return ifconfig(name, family(prefix), prefix.Addr().String(), "-alias")
+}
+
+func family(prefix netip.Prefix) string {
+	if prefix.Addr().Is6() {
+		return "inet6"
 	}
-	for _, prefix := range addrs {
-		family := "inet"
-		if prefix.Addr().Is6() {
-			family = "inet6"
-		}
-		if err := ifconfig(name, family, prefix.String(), "alias"); err != nil {
-			return err
-		}
+	return "inet"
+}
+
+func setUp(name string, up bool) error {
+	if up {
+		return ifconfig(name, "up")
 	}
-	return ifconfig(name, "up")
+	return ifconfig(name, "down")
 }
 
 func ifconfig(name string, args ...string) error {

@@ -32,6 +32,11 @@ func create(name string, mtu int) (*TUN, error) {
 		unix.Close(fd)
 		return nil, explainSetIff(name, err)
 	}
+	// An interface that was there before remembers what its last user set.
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, virtioNetHeader); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("interface %s: setting the length of its virtio-net header: %w", name, err)
+	}
 	return fromFD(fd, mtu)
 }
 
@@ -114,6 +119,15 @@ func explainOpen(err error) error {
 	return fmt.Errorf("opening %s: %w", clonePath, err)
 }
 
+// explainKind says why an interface that exists cannot be ours.
+func explainKind(name string, err error) error {
+	link, _ := netlink.LinkByName(name)
+	if tun, ok := link.(*netlink.Tuntap); ok && tun.Mode == netlink.TUNTAP_MODE_TUN && tun.Flags&netlink.TUNTAP_MULTI_QUEUE != 0 {
+		return fmt.Errorf("interface %s exists with several queues, of which others may be in use: make it without multi_queue, or remove it (ip link del %s): %w", name, name, err)
+	}
+	return fmt.Errorf("interface %s exists and is not a TUN: choose another name: %w", name, err)
+}
+
 func explainSetIff(name string, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
@@ -121,7 +135,7 @@ func explainSetIff(name string, err error) error {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("no privilege to create interface %s: run as root, or with CAP_NET_ADMIN: %w", name, err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("interface %s exists and is not a TUN: choose another name: %w", name, err)
+		return explainKind(name, err)
 	}
 	return fmt.Errorf("creating interface %s: %w", name, err)
 }

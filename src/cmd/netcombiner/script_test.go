@@ -139,8 +139,10 @@ func killAll(run string) {
 // NC_FAIL names the one that fails.
 func testSystem() daemon.System {
 	s := daemon.System{
-		CleanUp:   func(string) ([]string, error) { return nil, step("clean up") },
-		Configure: func(string, *config.Config) error { return step("configure") },
+		CleanUp: func(string) ([]string, error) { return nil, step("clean up") },
+		Configure: func(string, *config.Config) (func() error, error) {
+			return func() error { return step("unconfigure") }, step("configure")
+		},
 		CreateTUN: func(iface string, mtu int) (daemon.TUN, error) {
 			f, err := os.Open(os.DevNull)
 			if err != nil {

@@ -27,7 +27,7 @@ func system() daemon.System {
 		AdoptTUN: func(f *os.File, iface string, mtu int) (daemon.TUN, error) {
 			return tundevice.FromFile(f, iface, mtu)
 		},
-		Configure: func(iface string, c *config.Config) error {
+		Configure: func(iface string, c *config.Config) (func() error, error) {
 			return tundevice.Configure(iface, c.Interface.Address, 0)
 		},
 		NewPortal: newPortal,
