@@ -1,0 +1,247 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"netcombiner/src/routing/nstest"
+)
+
+// The README's commands that no test can run, and why.
+var notHere = map[string]string{
+	"journalctl -g netcombiner": "a namespace has no journal of its own",
+	"logread -e netcombiner":    "OpenWrt has it",
+}
+
+// What stands in the README as code, has a blank in it, and is no command; nor
+// is what holds " = ", a line of a configuration.
+var notCommands = []string{"session: handshake", "rejected: mac", "path cannot connect"}
+
+// Whoever types what README.md says gets the tunnel that it promises: its
+// configurations and its commands, run here as they stand there. A command
+// that is added to it must be run here, too.
+func TestReadme(t *testing.T) {
+	doc := readReadme(t)
+	ran := map[string]bool{}
+	for _, command := range doc.commands {
+		if words := strings.Fields(command); words[0] == "make" {
+			out, err := exec.Command("make", append([]string{"-n", "-C", "../../.."}, words[1:]...)...).CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %v\n%s", command, err, out)
+			}
+			ran[command] = true
+		}
+	}
+	followReadme(t, doc, ran)
+	for _, command := range doc.commands {
+		if !ran[command] && notHere[command] == "" && !strings.Contains(command, " = ") && !slices.Contains(notCommands, command) {
+			t.Errorf("README.md says `%s`, and this test does not run it", command)
+		}
+	}
+}
+
+// readme is what README.md tells its reader to type.
+type readme struct {
+	blocks   [][]string // of commands, without comments
+	configs  []string
+	commands []string // those of blocks, and all code in the text that has a blank in it
+}
+
+func readReadme(t *testing.T) (doc readme) {
+	t.Helper()
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var block []string
+	end := func() {
+		whole := strings.TrimSpace(strings.Join(block, "\n"))
+		switch {
+		case whole == "", strings.Contains(whole, "══"), strings.Contains(whole, "src/daemon"): // drawing, layout
+		case whole[0] == '[':
+			doc.configs = append(doc.configs, whole+"\n")
+		default:
+			var lines []string
+			for line := range strings.SplitSeq(whole, "\n") {
+				line, _, _ = strings.Cut(line, " #")
+				if line = strings.TrimSpace(line); line != "" {
+					lines = append(lines, line)
+				}
+			}
+			doc.blocks = append(doc.blocks, lines)
+			doc.commands = append(doc.commands, lines...)
+		}
+		block = nil
+	}
+	code := regexp.MustCompile("`([^`]*)`")
+	for line := range strings.SplitSeq(string(text), "\n") {
+		inside, indented := strings.CutPrefix(line, "    ")
+		if indented || line == "" {
+			block = append(block, inside)
+			continue
+		}
+		end()
+		for _, found := range code.FindAllStringSubmatch(line, -1) {
+			if strings.Contains(found[1], " ") {
+				doc.commands = append(doc.commands, found[1])
+			}
+		}
+	}
+	end()
+	if len(doc.configs) != 2 || len(doc.blocks) < 4 {
+		t.Fatalf("README.md holds %d configurations and %d blocks of commands: does this test still read it right?", len(doc.configs), len(doc.blocks))
+	}
+	return doc
+}
+
+// block returns the block of commands that holds this one.
+func (doc readme) block(t *testing.T, command string) []string {
+	t.Helper()
+	for _, lines := range doc.blocks {
+		if slices.Contains(lines, command) {
+			return lines
+		}
+	}
+	t.Fatalf("README.md no longer says %q", command)
+	return nil
+}
+
+// host is a reader's machine.
+type host struct {
+	*nstest.NS
+	dir string // its own /etc/netcombiner, /var/run/netcombiner and /etc/hosts
+	ran map[string]bool
+}
+
+// try runs a line as a reader would, who ends what is endless by Ctrl-C.
+func (h host) try(line string) (string, error) {
+	var out []byte
+	var err error
+	h.Do(func() {
+		typed := line
+		if strings.HasPrefix(line, "ping ") || strings.HasPrefix(line, "netcombiner -f") || strings.HasSuffix(line, " --watch") {
+			typed = "timeout --preserve-status -s INT 1 " + line
+		}
+		cmd := exec.Command("unshare", "--mount", "sh", "-ec", "mount --bind "+h.dir+"/hosts /etc/hosts\n"+typed)
+		cmd.Env = append(os.Environ(), "NC_SYSTEM=real", "NC_CONFIG_DIR="+h.dir, "NETCOMBINER_RUN_DIR="+h.dir+"/run", "GORACE=atexit_sleep_ms=0")
+		out, err = cmd.CombinedOutput()
+	})
+	h.ran[line] = true
+	return string(out), err
+}
+
+func (h host) typed(t *testing.T, line string) string {
+	t.Helper()
+	out, err := h.try(line)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	return out
+}
+
+// await repeats a line until what it prints matches.
+func (h host) await(t *testing.T, line, pattern string) {
+	t.Helper()
+	want := regexp.MustCompile(pattern)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		out, err := h.try(line)
+		if err == nil && want.MatchString(out) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v, want %s\n%s", line, err, pattern, out)
+		}
+	}
+}
+
+func (h host) configure(t *testing.T, config string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(h.dir, "nc0.conf"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (h host) state() string {
+	return h.Run("ip rule", "ip -6 rule", "ip -4 route show table all", "nft list ruleset", "sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding")
+}
+
+// followReadme sets the README's tunnel up on a router with two links and a
+// VPS, uses it, takes it down; and the same with Routing = portal.
+func followReadme(t *testing.T, doc readme, ran map[string]bool) {
+	machine := func(name string) host {
+		dir, err := os.MkdirTemp("", "nc") // t.TempDir's names are too long for a socket
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := host{nstest.New(t, name), dir, ran}
+		t.Cleanup(func() { killAll(dir + "/run"); os.RemoveAll(dir) })
+		if err := os.WriteFile(dir+"/hosts", []byte("127.0.0.1 localhost\n203.0.113.2 vps.example.org\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	client, router, internet, vps := machine("client"), machine("router"), machine("internet"), machine("vps")
+	nstest.Join(client.NS, "eth0", router.NS, "eth0")
+	nstest.Join(router.NS, "eth1", internet.NS, "dsl")
+	nstest.Join(router.NS, "wwan0", internet.NS, "lte")
+	nstest.Join(vps.NS, "eth0", internet.NS, "host")
+	internet.Run("ip address add 10.1.0.1/24 dev dsl", "ip address add 10.2.0.1/24 dev lte", "ip address add 203.0.113.1/24 dev host",
+		"ip address add 198.51.100.1/32 dev lo", "sysctl -w net.ipv4.ip_forward=1")
+	vps.Run("ip address add 203.0.113.2/24 dev eth0", "ip route add default via 203.0.113.1")
+	router.Run("ip address add 192.168.1.1/24 dev eth0", "ip address add 10.1.0.2/24 dev eth1", "ip address add 10.2.0.2/24 dev wwan0",
+		"ip route add default via 10.1.0.1 metric 10", "ip route add default via 10.2.0.1 metric 20")
+	client.Run("ip address add 192.168.1.10/24 dev eth0", "ip route add default via 192.168.1.1")
+	const reachInternet = "ping -c 1 -W 2 198.51.100.1"
+	if out, err := client.try(reachInternet); err == nil {
+		t.Fatalf("the client reaches the Internet without a tunnel: the test shows nothing\n%s", out)
+	}
+
+	key := strings.TrimSpace(vps.typed(t, "netcombiner genkey"))
+	ends := []host{vps, router}
+	configs := make([]string, 2)
+	for i, h := range ends {
+		configs[i] = strings.ReplaceAll(doc.configs[i], "<the key>", key)
+		h.configure(t, configs[i])
+		h.typed(t, "netcombiner check")
+	}
+	before := vps.state() + router.state()
+	vps.typed(t, "netcombiner -f nc0")
+	const down = "netcombiner down nc0"
+	for _, line := range doc.block(t, down) {
+		if line == down {
+			router.await(t, "netcombiner show nc0", `(?s)session: established.*  dsl +up .*  lte +up `)
+			client.await(t, reachInternet, "1 received")
+			for _, command := range doc.commands {
+				if strings.HasPrefix(command, "ping ") {
+					router.typed(t, command)
+				}
+			}
+		}
+		for _, h := range ends {
+			h.typed(t, line)
+		}
+	}
+	if after := vps.state() + router.state(); after != before {
+		t.Errorf("down has not undone all: it was\n%s\nand is\n%s", before, after)
+	}
+
+	for i, h := range ends {
+		more := []string{"KeepPorts = 22", "ClientInterface = eth0"}[i]
+		h.configure(t, strings.ReplaceAll(configs[i], "Routing = nat", "Routing = portal\n"+more))
+		h.typed(t, "netcombiner nc0")
+	}
+	client.Run("ip address flush dev eth0")
+	for _, line := range doc.block(t, "ip route add default via 172.19.152.3") {
+		client.typed(t, line)
+	}
+	client.await(t, reachInternet, "1 received")
+	for _, h := range ends {
+		h.typed(t, down)
+	}
+}
