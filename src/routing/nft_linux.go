@@ -23,7 +23,17 @@ func (kernel) check(steps []Step) error {
 	return nil
 }
 
+// nft runs the command nft. All that we give it to do may be done twice.
 func nft(input string, args ...string) ([]byte, error) {
+	out, err := runNFT(input, args...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() < 0 {
+		// A signal killed it: before it had a group of its own.
+		return runNFT(input, args...)
+	}
+	return out, err
+}
+
+func runNFT(input string, args ...string) ([]byte, error) {
 	cmd := exec.Command("nft", args...)
 	cmd.Stdin = strings.NewReader(input)
 	// A group of its own: a signal to ours (Ctrl-C, timeout(1)) must not kill
