@@ -172,8 +172,9 @@ func TestReadSplitsSuperPackets(t *testing.T) {
 		}
 		done := make(chan int, 1)
 		go func() {
-			for n, err := 0, error(nil); ; { // past what the kernel says of itself
-				if n, err = dev.Read(bufs, make([]int, len(bufs)), Headroom); err != nil {
+			for { // past what the kernel says of itself
+				n, err := dev.Read(bufs, make([]int, len(bufs)), Headroom)
+				if err != nil {
 					n = -1
 				}
 				if err != nil || dev.Unread() > before {
