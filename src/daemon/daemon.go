@@ -37,6 +37,9 @@ type System struct {
 	// and returns commands that say what that was. With nothing left it does
 	// nothing.
 	CleanUp func(iface string) (undone []string, err error)
+	// Inherit does the same before a start, but may leave what Route takes
+	// over. kept says that it did: where no Route follows, CleanUp undoes that.
+	Inherit func(iface string, c *config.Config) (kept bool, err error)
 	// CreateTUN makes the interface; AdoptTUN makes a TUN of the File of one
 	// that another process made. mtu is in bytes.
 	CreateTUN func(iface string, mtu int) (TUN, error)

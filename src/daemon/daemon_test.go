@@ -32,6 +32,7 @@ type host struct {
 	tun    *tuntest.TUN // made by CreateTUN
 	busy   int          // so many times is the interface in use
 	left   []string     // what CleanUp finds
+	kept   bool         // what Inherit says
 }
 
 func (h *host) step(what string) error {
@@ -83,6 +84,7 @@ func (e engine) Status() control.Status { return control.Status{MTU: 1400} }
 func (h *host) system() System {
 	return System{
 		CleanUp: func(string) ([]string, error) { return h.left, h.step("clean up") },
+		Inherit: func(string, *config.Config) (bool, error) { return h.kept, h.step("inherit") },
 		CreateTUN: func(iface string, mtu int) (TUN, error) {
 			if h.busy > 0 {
 				h.busy--
@@ -161,7 +163,7 @@ func checkNothingLeft(t *testing.T) {
 }
 
 var (
-	allDone   = []string{"clean up", "TUN", "configure", "new portal", "portal", "route"}
+	allDone   = []string{"inherit", "TUN", "configure", "new portal", "portal", "route"}
 	allUndone = []string{"unroute", "end portal", "unconfigure", "close TUN"}
 )
 
@@ -230,7 +232,7 @@ func TestStatusIsCompleted(t *testing.T) {
 // A step that fails is told, and the steps before it are undone.
 func TestFailedStart(t *testing.T) {
 	for fail, undone := range map[string][]string{
-		"clean up":   {},
+		"inherit":    {},
 		"TUN":        {},
 		"configure":  {"close TUN"},
 		"new portal": {"unconfigure", "close TUN"},
@@ -250,6 +252,19 @@ func TestFailedStart(t *testing.T) {
 			checkNothingLeft(t)
 		})
 	}
+}
+
+// What the start took over from a killed run goes with it when it fails.
+func TestFailedStartUndoesWhatItInherited(t *testing.T) {
+	h := &host{kept: true, fail: "portal"}
+	if err := await(t, start(t, t.Context(), options(t, h))); err == nil {
+		t.Error("it started")
+	}
+	want := []string{"inherit", "TUN", "configure", "new portal", "unconfigure", "close TUN", "clean up"}
+	if got := h.steps(); !slices.Equal(got, want) {
+		t.Errorf("steps %q, want %q", got, want)
+	}
+	checkNothingLeft(t)
 }
 
 // What cannot be undone is told, and the rest is undone all the same.

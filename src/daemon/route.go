@@ -24,6 +24,15 @@ func CleanUpRouting(iface string) (undone []string, err error) {
 	return routing.Cleanup(control.Dir, iface)
 }
 
+// InheritRouting is System.Inherit of a real host.
+func InheritRouting(iface string, c *config.Config) (kept bool, err error) {
+	if c.Interface.Routing == config.RoutingNone {
+		_, err := routing.Cleanup(control.Dir, iface)
+		return false, err
+	}
+	return routing.Inherit(control.Dir, iface)
+}
+
 // Route is System.Route of a real host: it carries out Routing = nat or
 // portal, and follows the host's links and the remote portals' addresses
 // until it is undone.

@@ -61,8 +61,15 @@ func (t *tunnel) prepare() (*control.Lock, TUN, error) {
 		return nil, nil, err
 	}
 	t.undoLater("the lock", lock.Release)
-	if _, err := t.System.CleanUp(t.Interface); err != nil {
+	kept, err := t.System.Inherit(t.Interface, t.Config)
+	if err != nil {
 		return nil, nil, fmt.Errorf("cleaning up after the last run: %w", err)
+	}
+	if kept {
+		t.undoLater("what the last run left", func() error {
+			_, err := t.System.CleanUp(t.Interface)
+			return err
+		})
 	}
 	dev, err := t.createTUN()
 	if err != nil {

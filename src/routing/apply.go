@@ -50,6 +50,15 @@ func Apply(dir string, spec Spec) (*Routing, error) { return apply(kernel{}, dir
 // order.
 func Cleanup(dir, iface string) (undone []string, err error) { return cleanup(kernel{}, dir, iface) }
 
+// Inherit does what Cleanup does before a start, but leaves the ruleset to the
+// Apply that follows, which replaces it in one transaction. Without any for a
+// moment, the kernel would answer the segments of translated connections with
+// resets of its own, and lose track of what their ends have sent: it would then
+// take the acknowledgements of what was lost meanwhile for invalid and never
+// translate one again. kept says that there is a ruleset, which Cleanup still
+// undoes if it does not come to an Apply.
+func Inherit(dir, iface string) (kept bool, err error) { return inherit(kernel{}, dir, iface) }
+
 func apply(sys system, dir string, spec Spec) (*Routing, error) {
 	if err := tundevice.CheckName(spec.Interface); err != nil {
 		return nil, err
@@ -74,7 +83,10 @@ func apply(sys system, dir string, spec Spec) (*Routing, error) {
 	if left, err := readJournal(r.path(), boot); err != nil {
 		return nil, err
 	} else if left != nil {
-		return nil, fmt.Errorf("interface %s: its routing is there already (%s): another process runs the tunnel, or Cleanup was not called", spec.Interface, r.path())
+		if slices.ContainsFunc(left.Steps, func(s Step) bool { return s.Ruleset == nil }) {
+			return nil, fmt.Errorf("interface %s: its routing is there already (%s): another process runs the tunnel, or Inherit was not called", spec.Interface, r.path())
+		}
+		r.journal.Steps = left.Steps
 	}
 	others, err := readJournals(dir, spec.Interface, boot)
 	if err != nil {
@@ -295,44 +307,75 @@ func (r *Routing) unmakeAll(steps []Step, shared index) error {
 }
 
 func cleanup(sys system, dir, iface string) (undone []string, err error) {
-	if err := tundevice.CheckName(iface); err != nil {
+	err = withLeft(sys, dir, iface, func(r *Routing, shared index) error {
+		for _, step := range slices.Backward(r.journal.Steps) {
+			if !shared.has(step) {
+				undone = append(undone, firstLine(step.Inverse()))
+			}
+		}
+		return r.undo(shared)
+	})
+	if err != nil {
 		return nil, err
+	}
+	return undone, nil
+}
+
+func inherit(sys system, dir, iface string) (kept bool, err error) {
+	err = withLeft(sys, dir, iface, func(r *Routing, shared index) error {
+		var rulesets, rest []Step
+		for _, step := range r.journal.Steps {
+			if step.Ruleset != nil {
+				rulesets = append(rulesets, step)
+			} else {
+				rest = append(rest, step)
+			}
+		}
+		if len(rulesets) == 0 {
+			return r.undo(shared)
+		}
+		kept = true
+		if err := r.unmakeAll(rest, shared); err != nil {
+			return err
+		}
+		r.journal.Steps = rulesets
+		return r.journal.write(r.path())
+	})
+	return kept, err
+}
+
+// withLeft calls do with what a killed process left, and with the steps of the
+// host's other tunnels. Where nothing was left it does nothing.
+func withLeft(sys system, dir, iface string, do func(r *Routing, shared index) error) error {
+	if err := tundevice.CheckName(iface); err != nil {
+		return err
 	}
 	boot, err := sys.boot()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := os.Stat(journalPath(dir, iface)); errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	unlock, err := sys.lock(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unlock()
 	left, err := readJournal(journalPath(dir, iface), boot)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if left == nil {
 		left = &journal{} // of another boot
 	}
 	others, err := readJournals(dir, iface, boot)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r := &Routing{system: sys, dir: dir, journal: *left}
 	r.journal.Interface = iface
-	shared := stepsOf(others)
-	for _, step := range slices.Backward(r.journal.Steps) {
-		if !shared.has(step) {
-			undone = append(undone, firstLine(step.Inverse()))
-		}
-	}
-	if err := r.undo(shared); err != nil {
-		return nil, err
-	}
-	return undone, nil
+	return do(r, stepsOf(others))
 }
 
 func firstLine(s string) string {

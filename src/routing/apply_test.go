@@ -210,6 +210,64 @@ func TestKilledAnywhere(t *testing.T) {
 	})
 }
 
+// A start after a kill at any change finds the ruleset still there, if it was,
+// and puts all right, whether it comes to its Apply or not.
+func TestInherit(t *testing.T) {
+	every(t, func(t *testing.T, spec Spec, host Host) {
+		probe := newFake(t, host)
+		if _, err := apply(probe, t.TempDir(), spec); err != nil {
+			t.Fatal(err)
+		}
+		ruleset := Step{Ruleset: &Ruleset{Name: "netcombiner-nc0"}}.key()
+		keptOnce := false
+		for at := 1; at <= probe.changes+1; at++ { // at last only after all of them
+			for _, goesOn := range []bool{true, false} {
+				f := newFake(t, host)
+				before := f.state()
+				dir := t.TempDir()
+				f.dieAt = at
+				alive(func() { _, _ = apply(f, dir, spec) })
+				f.dieAt = 0
+				left := f.there[ruleset]
+				kept, err := inherit(f, dir, "nc0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if f.there[ruleset] != left || left && !kept {
+					t.Fatalf("killed at change %d: the ruleset was there: %v, is there: %v, kept: %v", at, left, f.there[ruleset], kept)
+				}
+				keptOnce = keptOnce || left
+				delete(before, ruleset)
+				now := f.state()
+				delete(now, ruleset)
+				if diff := cmp.Diff(before, now); diff != "" {
+					t.Fatalf("killed at change %d, but for the ruleset not as it was:\n%s", at, diff)
+				}
+				if goesOn {
+					var r *Routing
+					if r, err = apply(f, dir, spec); err == nil {
+						err = r.Undo()
+					}
+				} else {
+					_, err = cleanup(f, dir, "nc0")
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(before, f.state()); diff != "" {
+					t.Fatalf("killed at change %d, Apply: %v, not as it was:\n%s", at, goesOn, diff)
+				}
+				if files, _ := os.ReadDir(dir); len(files) > 0 {
+					t.Fatalf("left: %v", files)
+				}
+			}
+		}
+		if keptOnce != probe.there[ruleset] {
+			t.Errorf("the plan has a ruleset: %v, kept: %v", probe.there[ruleset], keptOnce)
+		}
+	})
+}
+
 // The kernel may refuse any change: then Apply undoes the others and says so.
 func TestRefusedAnywhere(t *testing.T) {
 	every(t, func(t *testing.T, spec Spec, host Host) {

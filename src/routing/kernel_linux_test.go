@@ -3,6 +3,7 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -328,6 +329,58 @@ func TestCleanupAfterKill(t *testing.T) {
 				l.unchanged(ns, before)
 			}
 		})
+	}
+}
+
+// A connection through the remote portal goes on after that was killed and
+// started again, though the server sent something in between.
+func TestConnectionOutlivesKill(t *testing.T) {
+	l := newLab(t)
+	l.tunnel()
+	remote, local := l.spec(l.remote, config.RoutingNAT), l.spec(l.local, config.RoutingNAT)
+	l.apply(l.local, local)
+	l.apply(l.remote, remote) // and forgotten, as by a process that is killed
+
+	var listener net.Listener
+	var client, server net.Conn
+	var err error
+	l.server.Do(func() { listener, err = net.Listen("tcp", net.JoinHostPort(serverV4, "80")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	l.local.Do(func() { client, err = net.DialTimeout("tcp", listener.Addr().String(), 3*time.Second) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if server, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+
+	l.remote.Do(func() {
+		if kept, err := Inherit(l.dir[l.remote], "nc0"); err != nil || !kept {
+			t.Fatalf("Inherit: kept %v, %v", kept, err)
+		}
+	})
+	const said = "in between"
+	if _, err := server.Write([]byte(said)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // a reset would have come
+	l.apply(l.remote, remote)
+	for _, way := range [][2]net.Conn{{server, client}, {client, server}} {
+		if way[0] == client {
+			if _, err := client.Write([]byte(said)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		way[1].SetReadDeadline(time.Now().Add(5 * time.Second))
+		buf := make([]byte, len(said))
+		if _, err := io.ReadFull(way[1], buf); err != nil || string(buf) != said {
+			t.Errorf("from %v: %q, %v", way[0].LocalAddr(), buf, err)
+		}
 	}
 }
 

@@ -1,12 +1,13 @@
 // Package routing makes the host's routing fit a tunnel, and takes all of it
 // back: one of the four places that touch the operating system.
 //
-//	routing.Cleanup(dir, "nc0")          // after a kill -9; before anything else
+//	routing.Inherit(dir, "nc0")          // after a kill -9; before anything else
 //	tundevice.Configure("nc0", …)        // the plan needs the interface up
 //	r, err := routing.Apply(dir, spec)
 //	r.Refresh(spec)                      // after each event of package linkwatch,
 //	                                     // and when Remotes or paths changed
 //	r.Undo()
+//	routing.Cleanup(dir, "nc0")          // after a kill -9, when there is no Apply to come
 //
 // Plan is pure: from a Spec (what the configuration asks for) and a Host (what
 // the host has) it makes a list of Steps, each of which prints as the command

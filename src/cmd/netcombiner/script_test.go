@@ -140,6 +140,7 @@ func killAll(run string) {
 func testSystem() daemon.System {
 	s := daemon.System{
 		CleanUp: func(string) ([]string, error) { return nil, step("clean up") },
+		Inherit: func(string, *config.Config) (bool, error) { return false, step("inherit") },
 		Configure: func(string, *config.Config) (func() error, error) {
 			return func() error { return step("unconfigure") }, step("configure")
 		},

@@ -21,6 +21,7 @@ import (
 func system() daemon.System {
 	return daemon.System{
 		CleanUp: daemon.CleanUpRouting,
+		Inherit: daemon.InheritRouting,
 		CreateTUN: func(iface string, mtu int) (daemon.TUN, error) {
 			return tundevice.Create(iface, mtu)
 		},
