@@ -27,9 +27,9 @@ demo: testbed ## show what it does, on real traffic
 	build/testbed demo
 
 .PHONY: evaluate
-evaluate: testbed ## measure; ONLY=equal,failover chooses parts, RUNS=3
+evaluate: testbed ## measure; ONLY=equal,profiles:loss_2 chooses parts, RUNS=3, DIRECTIONS=down, SCALE=0.5
 	ci/need $(LAB)
-	build/testbed evaluate -only "$(ONLY)" -runs $(or $(RUNS),3)
+	build/testbed evaluate -only "$(ONLY)" -runs $(or $(RUNS),3) -directions "$(DIRECTIONS)" -scale $(or $(SCALE),1)
 
 .PHONY: test
 test: testbed ## prove it: unit tests, virtual time, and the real kernel where root

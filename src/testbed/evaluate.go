@@ -3,10 +3,12 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,10 +21,12 @@ import (
 
 // EvaluateConfig says what to evaluate.
 type EvaluateConfig struct {
-	Only       string        // parts, comma-separated; empty: all but those that have to be named
+	Only       string        // parts, comma-separated; empty: all; part:case chooses one of its cases, or a pattern of them
 	Runs       int           // of each figure; 0: 3
 	For        time.Duration // of each throughput measurement; 0: 10 s
-	Transports string        // comma-separated; empty: udp,tcp
+	Transports string        // comma-separated; empty: udp,tcp, and udp for the parts that are not the paper's
+	Directions string        // comma-separated; empty: down,up
+	Scale      float64       // of the rates of the parts with real links' rates, for a slow host; 0: 1
 	Routing    string        // of the tunnels; empty: nat
 	Program    string        // the daemon; empty: build/netcombiner
 	Dir        string        // where results.json goes; empty: build/evaluation
@@ -30,27 +34,38 @@ type EvaluateConfig struct {
 
 // Part is an evaluation that can be run alone.
 type Part struct {
-	Name  string
-	Title string
-	run   func(context.Context, *evaluation) error
+	Name    string
+	Title   string
+	Figures []string // of the paper that it measures: names that also choose it
+	Cases   []string // that can be chosen alone, as name:case
+
+	// speeds are the sets of links, by their rates in bit/s, over each of which
+	// one TCP flow is measured before run. What another part has measured in the
+	// same evaluation is not measured again.
+	speeds [][]int64
+	run    func(context.Context, *evaluation) error // may be nil
+	// lasts estimates how long run takes; nil: not known.
+	lasts func(EvaluateConfig) time.Duration
 }
 
 // Parts lists the evaluations in the order in which they run.
 var Parts = []Part{
-	{"emulator", "The emulated links are true", evaluateEmulator},
-	{"equal", "One TCP flow over two equal links", evaluateEqual},
-	{"failover", "A UDP call while a link dies silently", evaluateFailover},
-	{"regain", "A link lost for 15 s and regained", evaluateRegain},
-	{"restart", "A portal killed and started again", evaluateRestart},
-	{"replay", "Recorded and altered packets sent to a live tunnel", evaluateReplay},
+	{Name: "emulator", Title: "The emulated links are true", run: evaluateEmulator},
+	{Name: "equal", Title: "One TCP flow over two equal links", run: evaluateEqual},
+	{Name: "failover", Title: "A UDP call while a link dies silently", Figures: []string{"4.2", "C.2"}, run: evaluateFailover},
+	{Name: "regain", Title: "A link lost for 15 s and regained", Figures: []string{"4.2.4"}, run: evaluateRegain},
+	{Name: "restart", Title: "A portal killed and started again", run: evaluateRestart},
+	{Name: "replay", Title: "Recorded and altered packets sent to a live tunnel", run: evaluateReplay},
 }
 
 // evaluation is a run of some parts.
 type evaluation struct {
 	EvaluateConfig
 	report     *Report
-	part       string // running now
+	part       string   // running now
+	cases      []string // of it, chosen; patterns, none: all
 	transports []string
+	directions []direction
 	out        io.Writer
 }
 
@@ -63,8 +78,11 @@ func Evaluate(ctx context.Context, c EvaluateConfig, out io.Writer) error {
 	if c.For == 0 {
 		c.For = 10 * time.Second
 	}
-	if c.Transports == "" {
-		c.Transports = "udp,tcp"
+	if c.Scale == 0 {
+		c.Scale = 1
+	}
+	if c.Scale < 0.01 || c.Scale > 1 {
+		return fmt.Errorf("the scale is %v; allowed is 0.01 to 1", c.Scale)
 	}
 	if c.Dir == "" {
 		c.Dir = filepath.Join("build", "evaluation")
@@ -73,13 +91,17 @@ func Evaluate(ctx context.Context, c EvaluateConfig, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	e := &evaluation{EvaluateConfig: c, transports: split(c.Transports), out: out}
-	e.report = &Report{Started: time.Now().UTC().Truncate(time.Second), Machine: measure.ThisMachine(), Runs: c.Runs}
+	ways, err := chooseDirections(c.Directions)
+	if err != nil {
+		return err
+	}
+	e := &evaluation{EvaluateConfig: c, transports: split(cmp.Or(c.Transports, "udp,tcp")), directions: ways, out: out}
+	e.report = &Report{Started: time.Now().UTC().Truncate(time.Second), Machine: measure.ThisMachine(), Runs: c.Runs, Scale: c.Scale}
 	var failed error
 	for i, p := range chosen {
 		fmt.Fprintf(out, "[%d/%d] %s: %s\n", i+1, len(chosen), p.Name, p.Title)
-		e.part = p.Name
-		if err := p.run(ctx, e); err != nil {
+		e.part, e.cases = p.Name, p.cases
+		if err := e.measure(ctx, p.Part); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -99,14 +121,33 @@ func Evaluate(ctx context.Context, c EvaluateConfig, out io.Writer) error {
 	return failed
 }
 
-// choose finds the parts named in a comma-separated list.
-func choose(only string) ([]Part, error) {
+// measure runs one part.
+func (e *evaluation) measure(ctx context.Context, p Part) error {
+	if p.run == nil {
+		return nil
+	}
+	return p.run(ctx, e)
+}
+
+// choice is a part to run, and which of its cases.
+type choice struct {
+	Part
+	cases []string // patterns; none: all
+}
+
+// choose finds the parts named in a comma-separated list. A name may be
+// followed by a colon and a pattern of its cases; parts named again with another
+// run those too.
+func choose(only string) (chosen []choice, err error) {
 	names := split(only)
 	if len(names) == 0 {
-		return Parts, nil
+		for _, p := range Parts {
+			chosen = append(chosen, choice{Part: p})
+		}
+		return chosen, nil
 	}
-	var chosen []Part
 	for _, name := range names {
+		name, pattern, some := strings.Cut(name, ":")
 		i := slices.IndexFunc(Parts, func(p Part) bool { return p.Name == name })
 		if i < 0 {
 			var all []string
@@ -115,10 +156,40 @@ func choose(only string) ([]Part, error) {
 			}
 			return nil, fmt.Errorf("no evaluation is called %q; there are %s", name, strings.Join(all, ", "))
 		}
-		chosen = append(chosen, Parts[i])
+		part := Parts[i]
+		matches := func(c string) bool { ok, err := path.Match(pattern, c); return ok && err == nil }
+		if some && !slices.ContainsFunc(part.Cases, matches) {
+			return nil, fmt.Errorf("the evaluation %s has no case %q; it has %s", name, pattern, cmp.Or(strings.Join(part.Cases, ", "), "none to choose from"))
+		}
+		have := slices.IndexFunc(chosen, func(c choice) bool { return c.Name == name })
+		switch {
+		case have < 0 && some:
+			chosen = append(chosen, choice{part, []string{pattern}})
+		case have < 0:
+			chosen = append(chosen, choice{Part: part})
+		case !some:
+			chosen[have].cases = nil
+		case chosen[have].cases != nil:
+			chosen[have].cases = append(chosen[have].cases, pattern)
+		}
 	}
 	return chosen, nil
 }
+
+// wanted says whether a case of the part running now was chosen.
+func (e *evaluation) wanted(name string) bool {
+	return len(e.cases) == 0 || slices.ContainsFunc(e.cases, func(pattern string) bool {
+		ok, _ := path.Match(pattern, name)
+		return ok
+	})
+}
+
+// ownTransports are those of the parts that the paper does not have: udp,
+// unless others were asked for.
+func (e *evaluation) ownTransports() []string { return split(cmp.Or(e.Transports, "udp")) }
+
+// scaled is a rate, bit/s, as this host is to bear it.
+func (e *evaluation) scaled(rate int64) int64 { return int64(float64(rate) * cmp.Or(e.Scale, 1)) }
 
 // say tells progress.
 func (e *evaluation) say(format string, a ...any) { fmt.Fprintf(e.out, "  "+format+"\n", a...) }
@@ -174,11 +245,30 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// directions in the order in which they are reported.
-var directions = []struct {
+// direction is a way to measure: down is to the home.
+type direction struct {
 	name string
 	down bool
-}{{"down", true}, {"up", false}}
+}
+
+// directions in the order in which they are reported.
+var directions = []direction{{"down", true}, {"up", false}}
+
+// chooseDirections finds those named in a comma-separated list; empty: both.
+func chooseDirections(list string) (chosen []direction, err error) {
+	names := split(list)
+	for _, d := range directions {
+		if len(names) == 0 || slices.Contains(names, d.name) {
+			chosen = append(chosen, d)
+		}
+	}
+	for _, name := range names {
+		if name != "down" && name != "up" {
+			return nil, fmt.Errorf("no direction is called %q; there are down and up", name)
+		}
+	}
+	return chosen, nil
+}
 
 // even is n links of one rate both ways, 5 ms one way: a, b, c, …
 func even(n int, rate int64) (links []lab.LinkConfig) {

@@ -23,6 +23,7 @@ type Report struct {
 	Seconds float64         `json:"seconds"`
 	Machine measure.Machine `json:"machine"`
 	Runs    int             `json:"runs"`
+	Scale   float64         `json:"scale"` // of the rates of the parts with real links' rates; 1: as they are named
 	Rows    []Row           `json:"rows"`
 	Errors  []string        `json:"errors,omitempty"` // parts that could not be measured
 }
@@ -106,6 +107,9 @@ func (r *Report) Table(w io.Writer) {
 	}
 	table(w, rows, 3)
 	fmt.Fprintf(w, "\nRuns of each: %d. Machine: %v.\n", r.Runs, r.Machine)
+	if r.Scale != 0 && r.Scale != 1 {
+		fmt.Fprintf(w, "The host was too slow for some rates: those of profiles, latency, metric and udp are %v of what is named.\n", r.Scale)
+	}
 	missed := 0
 	for _, row := range r.Rows {
 		if !row.Met {

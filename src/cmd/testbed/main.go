@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"netcombiner/src/testbed"
@@ -66,10 +67,12 @@ func run(args []string) error {
 		}
 	case "evaluate":
 		var c testbed.EvaluateConfig
-		flags.StringVar(&c.Only, "only", "", "`parts`, separated by commas (default: all)")
+		flags.StringVar(&c.Only, "only", "", "`parts`, separated by commas (default: all); profiles:loss_2 or profiles:jit_* are cases of one")
 		flags.IntVar(&c.Runs, "runs", 0, "`number` of runs of each figure (default 3)")
 		flags.DurationVar(&c.For, "for", 0, "how `long` each throughput measurement lasts (default 10s)")
-		flags.StringVar(&c.Transports, "transports", "", "`names`, separated by commas (default udp,tcp)")
+		flags.StringVar(&c.Transports, "transports", "", "`names`, separated by commas (default udp,tcp; udp in the parts that are not the paper's)")
+		flags.StringVar(&c.Directions, "directions", "", "`names`, separated by commas (default down,up)")
+		flags.Float64Var(&c.Scale, "scale", 0, "`part` of their rates that the links of profiles, latency, metric and udp get, for a slow host (default 1)")
 		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnels: nat, portal or none (default nat)")
 		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")
 		flags.StringVar(&c.Dir, "dir", "", "`folder` of results.json (default build/evaluation)")
@@ -78,6 +81,9 @@ func run(args []string) error {
 		do = func(context.Context) error {
 			for _, p := range testbed.Parts {
 				fmt.Printf("%-10s %s\n", p.Name, p.Title)
+				if len(p.Cases) > 0 {
+					fmt.Printf("%-10s   cases: %s\n", "", strings.Join(p.Cases, ", "))
+				}
 			}
 			return nil
 		}
