@@ -135,8 +135,8 @@ type choice struct {
 	cases []string // patterns; none: all
 }
 
-// choose finds the parts named in a comma-separated list. A name may be
-// followed by a colon and a pattern of its cases; parts named again with another
+// choose finds the parts named in a comma-separated list, by their own names
+// or by a figure of the paper that they measure. A name may be followed by a colon and a pattern of its cases; parts named again with another
 // run those too.
 func choose(only string) (chosen []choice, err error) {
 	names := split(only)
@@ -148,29 +148,34 @@ func choose(only string) (chosen []choice, err error) {
 	}
 	for _, name := range names {
 		name, pattern, some := strings.Cut(name, ":")
-		i := slices.IndexFunc(Parts, func(p Part) bool { return p.Name == name })
-		if i < 0 {
+		matches := func(c string) bool { ok, err := path.Match(pattern, c); return ok && err == nil }
+		known := false
+		for _, part := range Parts {
+			if part.Name != name && !slices.Contains(part.Figures, name) {
+				continue
+			}
+			known = true
+			if some && !slices.ContainsFunc(part.Cases, matches) {
+				return nil, fmt.Errorf("the evaluation %s has no case %q; it has %s", name, pattern, cmp.Or(strings.Join(part.Cases, ", "), "none to choose from"))
+			}
+			have := slices.IndexFunc(chosen, func(c choice) bool { return c.Name == part.Name })
+			switch {
+			case have < 0 && some:
+				chosen = append(chosen, choice{part, []string{pattern}})
+			case have < 0:
+				chosen = append(chosen, choice{Part: part})
+			case !some:
+				chosen[have].cases = nil
+			case chosen[have].cases != nil:
+				chosen[have].cases = append(chosen[have].cases, pattern)
+			}
+		}
+		if !known {
 			var all []string
 			for _, p := range Parts {
-				all = append(all, p.Name)
+				all = append(append(all, p.Name), p.Figures...)
 			}
 			return nil, fmt.Errorf("no evaluation is called %q; there are %s", name, strings.Join(all, ", "))
-		}
-		part := Parts[i]
-		matches := func(c string) bool { ok, err := path.Match(pattern, c); return ok && err == nil }
-		if some && !slices.ContainsFunc(part.Cases, matches) {
-			return nil, fmt.Errorf("the evaluation %s has no case %q; it has %s", name, pattern, cmp.Or(strings.Join(part.Cases, ", "), "none to choose from"))
-		}
-		have := slices.IndexFunc(chosen, func(c choice) bool { return c.Name == name })
-		switch {
-		case have < 0 && some:
-			chosen = append(chosen, choice{part, []string{pattern}})
-		case have < 0:
-			chosen = append(chosen, choice{Part: part})
-		case !some:
-			chosen[have].cases = nil
-		case chosen[have].cases != nil:
-			chosen[have].cases = append(chosen[have].cases, pattern)
 		}
 	}
 	return chosen, nil
