@@ -55,6 +55,10 @@ var Parts = []Part{
 	{Name: "failover", Title: "A UDP call while a link dies silently", Figures: []string{"4.2", "C.2"}, run: evaluateFailover},
 	{Name: "regain", Title: "A link lost for 15 s and regained", Figures: []string{"4.2.4"}, run: evaluateRegain},
 	{Name: "restart", Title: "A portal killed and started again", run: evaluateRestart},
+	{Name: "profiles", Title: "One TCP flow over links as they are: the public link profiles", Cases: profileCases(), run: evaluateProfiles},
+	{Name: "latency", Title: "A ping and a call while DSL and LTE are full", Cases: latencyCases(), run: evaluateLatency},
+	{Name: "metric", Title: "A second path with a higher metric, with room on the first", run: evaluateMetric},
+	{Name: "udp", Title: "A UDP flow at 90 % of two links", run: evaluateUDP},
 	{Name: "replay", Title: "Recorded and altered packets sent to a live tunnel", run: evaluateReplay},
 }
 
@@ -110,15 +114,20 @@ func Evaluate(ctx context.Context, c EvaluateConfig, out io.Writer) error {
 			e.report.Errors = append(e.report.Errors, err.Error())
 			failed = errors.Join(failed, err)
 		}
-		// Kept after every part: an interruption loses one at most.
-		e.report.Seconds = time.Since(e.report.Started).Seconds()
-		if err := writeJSON(filepath.Join(c.Dir, "results.json"), e.report); err != nil {
+		if err := e.save(); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintln(out)
 	e.report.Table(out)
 	return failed
+}
+
+// save writes what was found until now: after every part, and within long
+// ones, so that an interruption loses little.
+func (e *evaluation) save() error {
+	e.report.Seconds = time.Since(e.report.Started).Seconds()
+	return writeJSON(filepath.Join(e.Dir, "results.json"), e.report)
 }
 
 // measure runs one part.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,36 @@ func TestChoose(t *testing.T) {
 	if _, err := choose("equal,nonsense"); err == nil || !strings.Contains(err.Error(), "regain") {
 		t.Errorf("error %v, want one that names the parts", err)
 	}
+	parts, err = choose("profiles:loss_*,profiles:jit_5")
+	if err != nil || len(parts) != 1 || !slices.Equal(parts[0].cases, []string{"loss_*", "jit_5"}) {
+		t.Errorf("%+v, %v", parts, err)
+	}
+	e := evaluation{cases: parts[0].cases}
+	for name, want := range map[string]bool{"loss_2": true, "jit_5": true, "jit_20": false, "jit_5_ordered": false} {
+		if e.wanted(name) != want {
+			t.Errorf("%s: wanted is %v", name, !want)
+		}
+	}
+	for _, wrong := range []string{"profiles:nonsense", "profiles:", "equal:a"} {
+		if _, err := choose(wrong); err == nil {
+			t.Errorf("%s was taken", wrong)
+		}
+	}
+	if parts, _ := choose("profiles:loss_2,profiles"); len(parts) != 1 || parts[0].cases != nil {
+		t.Errorf("a part and one of its cases is %+v, want the whole", parts)
+	}
 	if parts, _ := choose(""); len(parts) != len(Parts) {
 		t.Errorf("without a choice %d parts of %d run", len(parts), len(Parts))
+	}
+}
+
+func TestChooseDirections(t *testing.T) {
+	for list, want := range map[string][]direction{"": directions, "up,down": directions, "up": directions[1:]} {
+		if got, err := chooseDirections(list); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, %v", list, got, err)
+		}
+	}
+	if _, err := chooseDirections("sideways"); err == nil {
+		t.Error("sideways was taken")
 	}
 }

@@ -53,6 +53,7 @@ type LinkConfig struct {
 	Name     string     // also of its interface, in local and in internet: at most 15 letters
 	Down, Up link.Shape // to the home, from the home
 	MTU      int        // bytes; 0: 1500
+	Metric   int        // of the tunnel's path over it
 	Spare    bool       // no tunnel path uses it: for measuring without one
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -151,6 +152,9 @@ func (p *Portal) text(key string) string {
 		set("Bind", l.Config.Name)
 		set("Remote", netip.AddrPortFrom(Remote.V4, Port).String())
 		set("Congestion", p.config.Congestion)
+		if l.Config.Metric > 0 {
+			set("Metric", strconv.Itoa(l.Config.Metric))
+		}
 	}
 	return b.String()
 }

@@ -37,6 +37,7 @@ type CallResult struct {
 	Gap        time.Duration   // longest silence between two arrivals
 	GapAt      time.Duration   // when that silence began, since the first was sent
 	Jitter     time.Duration   // RFC 3550's, at the end
+	MeanJitter time.Duration   // its mean over the call: what one late datagram at the end does not decide
 	Delay      []time.Duration // of each that arrived, in the order of arrival
 	Rate       float64         // bit/s of IP packets, from the first arrival to the last
 }
@@ -179,7 +180,7 @@ func judge(sent []time.Time, arrivals []arrival) CallResult {
 	}
 	seen := make([]bool, len(sent))
 	highest, last := -1, time.Time{}
-	var lastDelay time.Duration
+	var lastDelay, jitters time.Duration
 	for _, a := range arrivals {
 		if a.n >= len(sent) {
 			continue
@@ -203,6 +204,10 @@ func judge(sent []time.Time, arrivals []arrival) CallResult {
 			r.Jitter += ((delay - lastDelay).Abs() - r.Jitter) / 16
 		}
 		last, lastDelay = a.at, delay
+		jitters += r.Jitter
+	}
+	if n := len(r.Delay); n > 0 {
+		r.MeanJitter = jitters / time.Duration(n)
 	}
 	for i, ok := range seen {
 		if !ok {

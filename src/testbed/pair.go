@@ -1,0 +1,147 @@
+//go:build linux
+
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"netcombiner/src/testbed/emulator"
+	"netcombiner/src/testbed/lab"
+	"netcombiner/src/testbed/link"
+	"netcombiner/src/testbed/measure"
+)
+
+// pair is a lab with links as real ones are: unequal, with faults. It says
+// what each gives without a tunnel, whole and as it is.
+type pair struct {
+	*lab.Lab
+	server *measure.Iperf
+}
+
+// raise raises a pair of links, at the evaluation's scale. They have their faults from the start.
+func (e *evaluation) raise(links ...lab.LinkConfig) (*pair, error) {
+	for i := range links {
+		links[i].Down.Rate, links[i].Up.Rate = e.scaled(links[i].Down.Rate), e.scaled(links[i].Up.Rate)
+	}
+	l, err := lab.New(lab.Config{Links: links, Seed: 1})
+	if err != nil {
+		return nil, err
+	}
+	p := &pair{Lab: l}
+	for _, m := range l.Machines() {
+		// The ends are not to be what limits a flow over a long way: 100 Mbit/s
+		// for 640 ms are 8 MB, twice what the kernel's default lets a sender keep.
+		err = errors.Join(err, m.Sysctl("net.ipv4.tcp_wmem", "4096 16384 33554432"), m.Sysctl("net.ipv4.tcp_rmem", "4096 131072 33554432"))
+	}
+	if err == nil {
+		p.server, err = measure.StartIperf(l.Server, lab.Server.V4)
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *pair) Close() {
+	p.server.Close()
+	p.Lab.Close()
+}
+
+// whole is a link without what befalls its packets by chance: its capacity.
+func whole(s link.Shape) link.Shape {
+	s.Jitter, s.Loss, s.Burst = 0, 0, link.Burst{}
+	return s
+}
+
+// asItIs is a link with all its faults.
+func asItIs(s link.Shape) link.Shape { return s }
+
+// ordered is a link whose jitter lets no packet overtake another, reordered one whose does.
+func ordered(s link.Shape) link.Shape   { s.Reorder = false; return s }
+func reordered(s link.Shape) link.Shape { s.Reorder = true; return s }
+
+// way is the emulator's name of a direction.
+func (d direction) way() emulator.Way {
+	if d.down {
+		return emulator.Down
+	}
+	return emulator.Up
+}
+
+// shape is how a link is configured in a direction.
+func (d direction) shape(c lab.LinkConfig) link.Shape {
+	if d.down {
+		return c.Down
+	}
+	return c.Up
+}
+
+// reshape makes every link what f makes of its configuration.
+func (p *pair) reshape(f func(link.Shape) link.Shape) (err error) {
+	for _, l := range p.Links {
+		for _, d := range directions {
+			err = errors.Join(err, l.SetShape(d.way(), f(d.shape(l.Config))))
+		}
+	}
+	return err
+}
+
+// alone measures one CUBIC flow over each link without a tunnel and returns
+// the medians, bit/s, in the order of the links. Those which chosen leaves
+// out, if it is not nil, are not measured and 0.
+func (e *evaluation) alone(ctx context.Context, p *pair, name, how string, d direction, chosen func(lab.LinkConfig) bool) ([]float64, error) {
+	rates := make([]float64, len(p.Links))
+	for i, l := range p.Links {
+		if chosen != nil && !chosen(l.Config) {
+			continue
+		}
+		var samples []float64
+		for range e.Runs {
+			got, err := p.server.TCP(ctx, p.Local, measure.TCPTest{For: e.For, Down: d.down, Device: l.Config.Name})
+			if err != nil {
+				return nil, fmt.Errorf("%s %s: %w", l.Config.Name, how, err)
+			}
+			samples = append(samples, got/1e6)
+		}
+		e.add(name+" "+d.name, l.Config.Name+" alone, "+how, "Mbit/s", nil, samples)
+		rates[i] = 1e6 * measure.Median(samples)
+	}
+	return rates, nil
+}
+
+// capacity makes the links whole, measures what each gives alone in the
+// evaluation's directions and returns the sums, bit/s. All figures that
+// are told as a part of the sum are told as a part of this.
+func (e *evaluation) capacity(ctx context.Context, p *pair, name string) (map[direction][]float64, error) {
+	if err := p.reshape(whole); err != nil {
+		return nil, err
+	}
+	rates := map[direction][]float64{}
+	for _, d := range e.directions {
+		got, err := e.alone(ctx, p, name, "without loss or jitter", d, nil)
+		if err != nil {
+			return nil, err
+		}
+		rates[d] = got
+	}
+	return rates, nil
+}
+
+// sum adds rates.
+func sum(rates []float64) (total float64) {
+	for _, r := range rates {
+		total += r
+	}
+	return total
+}
+
+// parts are samples in percent of whole.
+func percent(samples []float64, whole float64) (parts []float64) {
+	for _, s := range samples {
+		parts = append(parts, 100*s/whole)
+	}
+	return parts
+}
