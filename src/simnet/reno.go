@@ -20,12 +20,15 @@ type sender struct {
 
 	cwnd, ssthresh float64       // segments
 	maxCwnd        float64       // 0: none
+	cubic          *cubic        // nil: Reno
 	order          uint64        // transmissions so far
 	acked          uint64        // latest transmission that is acknowledged
 	recover        uint64        // losses of transmissions up to it halved the window already
 	sent           ring[segSend] // in order of transmission
 
 	srtt, rttvar time.Duration
+	minRTT       time.Duration
+	now          time.Duration // of the acknowledgement that is being handled
 	backoff      int
 	probed       bool          // since the last progress
 	touched      time.Duration // last progress, or start of sending
@@ -103,6 +106,7 @@ func (s *sender) ack(now time.Duration, cum, seq, mask uint64) {
 		return
 	}
 	limited := s.outst+1 >= int(s.cwnd)
+	s.now = now
 	fresh := 0
 	if seq >= s.una {
 		if g := s.seg(seq); g.state != segAcked && !g.again {
@@ -129,6 +133,8 @@ func (s *sender) ack(now time.Duration, cum, seq, mask uint64) {
 	if limited && s.acked > s.recover {
 		if s.cwnd < s.ssthresh {
 			s.cwnd += float64(fresh)
+		} else if s.cubic != nil {
+			s.cwnd = s.cubic.grow(now, s.srtt, s.cwnd, fresh)
 		} else {
 			s.cwnd += float64(fresh) / s.cwnd
 		}
@@ -145,11 +151,19 @@ func (s *sender) ack(now time.Duration, cum, seq, mask uint64) {
 			s.lose(t.seq)
 			if t.order > s.recover {
 				s.recover = s.order
-				s.ssthresh = max(2, s.cwnd/2)
-				s.cwnd = s.ssthresh
+				s.cwnd = s.cut()
+				s.ssthresh = s.cwnd
 			}
 		}
 	}
+}
+
+// cut is the window after a loss.
+func (s *sender) cut() float64 {
+	if s.cubic != nil {
+		return s.cubic.cut(s.cwnd)
+	}
+	return max(2, s.cwnd/2)
 }
 
 func (s *sender) deliver(seq uint64) int {
@@ -163,7 +177,9 @@ func (s *sender) deliver(seq uint64) int {
 		s.lost--
 	}
 	g.state = segAcked
-	s.acked = max(s.acked, g.order)
+	if !g.again || s.now-g.at >= s.minRTT { // or it is the first transmission that came (RFC 8985, 6.2)
+		s.acked = max(s.acked, g.order)
+	}
 	return 1
 }
 
@@ -175,6 +191,9 @@ func (s *sender) lose(seq uint64) {
 }
 
 func (s *sender) sample(rtt time.Duration) {
+	if s.minRTT == 0 || rtt < s.minRTT {
+		s.minRTT = rtt
+	}
 	if s.rttvar == 0 {
 		s.srtt, s.rttvar = rtt, rtt/2+1
 		return
@@ -206,13 +225,12 @@ func (s *sender) timeout(now time.Duration) (probe uint64, ok bool) {
 		s.probed = true
 		for probe = s.una; s.seg(probe).state != segFlying; probe++ {
 		}
-		s.seg(probe).again = true
-		s.transmit(now, probe)
+		s.seg(probe).again = true // its order stays: a duplicate would tell on real TCP that it was in vain (DSACK)
 		s.retransmits++
 		return probe, true
 	}
 	s.backoff++
-	s.ssthresh = max(2, s.cwnd/2)
+	s.ssthresh = s.cut()
 	s.cwnd = 1
 	s.recover = s.order
 	for seq := s.una; seq < s.end(); seq++ {

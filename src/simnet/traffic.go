@@ -54,7 +54,7 @@ func (f *Flow) repeat(until time.Duration, step func() time.Duration) {
 
 // Bulk is a sender that always has something to send and a receiver that
 // echoes an acknowledgement of each packet: a small stand-in for a TCP flow,
-// with Reno's window (see sender). What is lost is sent again, as a new inner
+// with CUBIC's window (see sender). What is lost is sent again, as a new inner
 // packet.
 type Bulk struct {
 	data, acks *Flow
@@ -79,6 +79,7 @@ func (c *Checker) NewBulk(from, to *Host, v6 bool, size int, limit uint64, until
 	if limit == 0 {
 		b.limit = 1 << 62
 	}
+	b.snd.cubic = &cubic{}
 	b.onTimer = b.timer
 	b.data.handler = b.segment
 	b.acks.handler = b.acknowledged
