@@ -29,7 +29,7 @@ type Interface struct {
 	Address   []netip.Prefix // the tunnel interface's own addresses
 	MTU       int            // bytes, inner packet; 0: auto, follows the paths
 	Suite     string         // "auto", "blake2s", "none"
-	Scheduler string         // "greedy", "redundant"
+	Scheduler string         // "earliest", "greedy", "redundant"
 	Routing   Routing
 	// AuthenticateAddresses binds both ends' addresses and ports into every
 	// MAC (the paper's 2.2.2): only where no NAT stands between.
@@ -66,7 +66,7 @@ type Path struct {
 	Device     string     // Bind, when it names an interface
 	Source     netip.Addr // Bind, when it is an address
 	Remote     HostPort
-	Congestion string    // "newreno", "none"; on tcp always "none": the kernel's TCP does it
+	Congestion string    // "bbr", "newreno", "none"; on tcp always "none": the kernel's TCP does it
 	RateDown   int64     // bit/s, 0: no ceiling
 	RateUp     int64     // bit/s, 0: no ceiling
 	Metric     int       // 0…65535

@@ -78,7 +78,7 @@ Rate       = 2.5mbit
 		},
 		Paths: []Path{
 			{Name: "dsl", Transport: "udp", Device: "eth1", Remote: HostPort{"vps.example.org", 4725},
-				Congestion: "newreno", RateDown: 40e6, RateUp: 10e6, Metric: 7, Direction: Receive},
+				Congestion: "bbr", RateDown: 40e6, RateUp: 10e6, Metric: 7, Direction: Receive},
 			{Name: "path2", Transport: "tcp", Source: netip.MustParseAddr("192.0.2.7"),
 				Remote: HostPort{"198.51.100.1", 4726}, Congestion: "none", Direction: Both},
 			{Name: "path3", Transport: "udp", Remote: HostPort{"2001:db8::7", 4725},
@@ -97,7 +97,7 @@ func TestParseRemote(t *testing.T) {
 	}
 	compareConfigs(t, got, &Config{
 		Interface: Interface{
-			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "greedy", Routing: RoutingPortal,
+			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "earliest", Routing: RoutingPortal,
 			PublicAddress: []netip.Addr{netip.MustParseAddr("203.0.113.9")}, KeepPorts: []uint16{22},
 		},
 		Listens: []Listen{
@@ -216,7 +216,7 @@ func TestRejected(t *testing.T) {
 		"listen overlaps":       {remote + listen + "[Listen]\nAddress=192.0.2.7:4725\n", "taken by"},
 		"bad allow":             {remote + listen + "Allow=10.0.0.0/33\n", "not a network"},
 		"later key":             {remote + "Metrics=127.0.0.1:9487\n" + listen, "Metrics: unknown in [Interface]"},
-		"later value":           {local + "Scheduler=earliest\n" + path, "allowed: greedy, redundant"},
+		"later value":           {local + "Scheduler=fastest\n" + path, "allowed: earliest, greedy, redundant"},
 		"control character":     {local + "Ro\x1ble=local\n" + path, "control characters"},
 		"utf-16":                {"\xff\xfe[\x00", "UTF-16"},
 		"endless":               {strings.Repeat("#\n", MaxSize), "too long"},

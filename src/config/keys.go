@@ -23,7 +23,7 @@ var interfaceFields = []field[Interface]{
 		return oneOf(&i.Suite, v, "not a suite", "auto", "blake2s", "none")
 	}},
 	{name: "Scheduler", set: func(i *Interface, v string) error {
-		return oneOf(&i.Scheduler, v, "not a scheduler", "greedy", "redundant")
+		return oneOf(&i.Scheduler, v, "not a scheduler", "earliest", "greedy", "redundant")
 	}},
 	{name: "Routing", set: func(i *Interface, v string) error {
 		return oneOf(&i.Routing, v, "not a kind of routing", RoutingNone, RoutingNAT, RoutingPortal)
@@ -51,7 +51,7 @@ var pathFields = []field[Path]{
 	{name: "Bind", set: setBind},
 	{name: "Remote", set: func(p *Path, v string) (err error) { p.Remote, err = parseHostPort(v); return }},
 	{name: "Congestion", set: func(p *Path, v string) error {
-		return oneOf(&p.Congestion, v, "not a congestion controller", "newreno", "none")
+		return oneOf(&p.Congestion, v, "not a congestion controller", "bbr", "newreno", "none")
 	}},
 	{name: "Rate", set: func(p *Path, v string) (err error) { p.RateDown, p.RateUp, err = parseRates(v); return }},
 	{name: "Metric", set: func(p *Path, v string) (err error) {

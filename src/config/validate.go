@@ -12,7 +12,7 @@ const MaxPaths = 64
 // build makes the Config of sections: every value by itself first, then what
 // must fit together.
 func (p *parser) build(sections []section) *Config {
-	c := &Config{Interface: Interface{Suite: "auto", Scheduler: "greedy", Routing: RoutingNone}}
+	c := &Config{Interface: Interface{Suite: "auto", Scheduler: "earliest", Routing: RoutingNone}}
 	var own given
 	var paths, listens []given
 	for _, s := range sections {
@@ -155,14 +155,14 @@ func (p *parser) checkPaths(paths []Path, where []given) {
 // is the controller, so ours must stay out of its way.
 func (p *parser) checkCongestion(path *Path, g given) {
 	switch {
-	case path.Transport == "tcp" && path.Congestion == "newreno":
+	case path.Transport == "tcp" && g.has("Congestion") && path.Congestion != "none":
 		p.fail(g.at("Congestion"), "Congestion", path.Congestion, &fault{"the kernel's TCP does this on a tcp path", "none, or leave it out"})
 	case path.Transport == "tcp":
 		path.Congestion = "none"
 	case path.Congestion == "none" && !g.has("Rate"):
-		p.fail(g.at("Congestion"), "Congestion", "none", &fault{"would send without any limit", "a Rate beside it, or newreno"})
+		p.fail(g.at("Congestion"), "Congestion", "none", &fault{"would send without any limit", "a Rate beside it, or bbr"})
 	case !g.has("Congestion"):
-		path.Congestion = "newreno"
+		path.Congestion = "bbr"
 	}
 }
 

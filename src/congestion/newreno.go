@@ -9,6 +9,8 @@ const (
 	MinWindow = 2
 	// MaxWindow bounds every window, in packets, and so the memory of a path.
 	MaxWindow = 1 << 15
+	// MaxBytes is more than any window has.
+	MaxBytes = 1 << 30
 )
 
 // NewReno is the paper's controller (section 3.1.3): TCP New Reno's growth
@@ -60,7 +62,10 @@ func (r *NewReno) Lost(_ mono.Time, l Loss) {
 }
 
 // Window implements Controller.
-func (r *NewReno) Window() int { return r.window }
+func (r *NewReno) Window() (int, int) { return r.window, MaxBytes }
+
+// Bandwidth implements Controller: New Reno has no model.
+func (*NewReno) Bandwidth() float64 { return 0 }
 
 // PacingRate implements Controller: the acknowledgements are the clock.
 func (*NewReno) PacingRate() int64 { return 0 }

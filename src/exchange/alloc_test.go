@@ -48,7 +48,7 @@ func (u *traffic) round() {
 }
 
 func TestSendingAllocatesNothing(t *testing.T) {
-	for name, s := range map[string]Scheduler{"greedy": Greedy{}, "redundant": Redundant{}} {
+	for name, s := range map[string]Scheduler{"earliest": Earliest{}, "greedy": Greedy{}, "redundant": Redundant{}} {
 		t.Run(name, func(t *testing.T) {
 			u := newTraffic(t, s)
 			inSteadyState(t, u.round)
@@ -80,7 +80,7 @@ func (r *arriving) round() {
 		if i%len(r.order) == len(r.order)-1 {
 			r.base += 8
 		}
-		r.out = r.Receive(r.now, p, r.out)
+		r.out = r.Receive(r.now, 0, p, r.out)
 	}
 	r.now = r.now.Add(maxHold)
 	r.out = r.Tick(r.now, r.out)[:0] // now all are out: the packets may be used again

@@ -36,23 +36,36 @@ type Consumer interface {
 	Fill() float64
 	// RTT is its smoothed round-trip time, queues included; 0: not measured.
 	RTT() time.Duration
+	// Delay is its one-way delay, queues included, plus a constant that all
+	// consumers share.
+	Delay() time.Duration
+	// Wait is how long it does not take a packet because it takes no more than
+	// its rate: 0 when it is Ready.
+	Wait(now mono.Time) time.Duration
+	// Bandwidth is what it carries, in bit/s; 0: not known yet.
+	Bandwidth() float64
 	// Consume takes the packet and one reference to it. Only after Ready.
 	Consume(now mono.Time, p *packet.Packet)
 }
 
 // Scheduler decides where a packet goes. It is pure and has no state of time.
 type Scheduler interface {
-	// Choose appends to dst the consumers that are to send p: none to let it
-	// wait, several to send it several times. All must be Ready.
-	Choose(now mono.Time, p *packet.Packet, consumers, dst []Consumer) []Consumer
+	// Choose appends to dst the consumers that are to send d's packet: none to
+	// let it wait, several to send it several times. All must be Ready.
+	Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Consumer
+}
+
+// Demand is a packet to be sent, and what waits behind it.
+type Demand struct {
+	*packet.Packet
+	Bytes int       // of its flow that wait, its own included
+	Since mono.Time // since when its flow has had packets waiting
 }
 
 const (
-	// queueFloor and queueCeiling bound the ingress queue, in bytes; between
-	// them it holds queueTime at the rate the paths deliver.
-	queueFloor   = 96 << 10
-	queueCeiling = 4 << 20
-	queueTime    = 100 * time.Millisecond
+	// queueLimit bounds the ingress queue, in bytes. CoDel keeps it far below
+	// that, but for a flow that is about to learn how much is too much.
+	queueLimit = 4 << 20
 	// staleAfter is how long a packet may wait for a path: what is older has
 	// been sent again by who cares, or is worthless.
 	staleAfter = time.Second
@@ -64,7 +77,6 @@ const (
 // Counters are totals since the start.
 type Counters struct {
 	TxPackets, TxBytes uint64 // inner packets given to paths, each once
-	Dropped            uint64 // by the full queue, as stale, or as too long for every path
 }
 
 // Exchange is the sending side. The receiving side is its Resequencer.
@@ -75,22 +87,30 @@ type Exchange struct {
 	scheduler Scheduler
 	sequence  uint64 // last given out
 	flows     [flowBuckets]uint64
-	queue     packet.Ring[*packet.Packet]
-	rescues   packet.Ring[*packet.Packet]
-	bytes     int // in queue
-	limit     int
+	queue     fqCoDel
+	rescues   packet.Ring[rescue]
 	chosen    []Consumer
+}
+
+// rescue is a packet to be sent again, and until when that is of use.
+type rescue struct {
+	*packet.Packet
+	until mono.Time
+	twice bool // send it on two paths: it was lost once already
 }
 
 // New returns an exchange that schedules by s.
 func New(s Scheduler) *Exchange {
-	return &Exchange{scheduler: s, limit: queueFloor, Resequencer: newResequencer()}
+	x := &Exchange{scheduler: s, Resequencer: newResequencer()}
+	x.queue.limit = queueLimit
+	x.queue.adapt(0)
+	return x
 }
 
-// SetRate tells how much the paths deliver together, in bit/s: the queue holds
-// a fixed time's worth.
-func (x *Exchange) SetRate(bps float64) {
-	x.limit = min(max(int(bps/8*queueTime.Seconds()), queueFloor), queueCeiling)
+// Adapt tells the longest round-trip time of the paths: the queue's CoDel is as
+// patient as flows need it to be that are to fill them.
+func (x *Exchange) Adapt(rtt time.Duration) {
+	x.queue.adapt(rtt)
 }
 
 // Ingress takes packets from the TUN, with their one reference. Flow and
@@ -98,19 +118,22 @@ func (x *Exchange) SetRate(bps float64) {
 // as fresh as can be, and flows learn of it a queue's length sooner.
 func (x *Exchange) Ingress(packets []*packet.Packet) {
 	for _, p := range packets {
-		x.bytes += len(p.Data)
-		x.queue.Push(p)
-	}
-	for x.bytes > x.limit && x.queue.Len() > 1 {
-		x.pop().Release()
-		x.Dropped++
+		x.queue.push(p)
 	}
 }
 
 // Rescue takes packets, with a reference each, that go before all others.
 func (x *Exchange) Rescue(packets []*packet.Packet) {
 	for _, p := range packets {
-		x.rescues.Push(p)
+		x.rescues.Push(rescue{p, p.Queued.Add(staleAfter), false})
+	}
+}
+
+// Recover takes packets that a link lost, with a reference each, to be sent
+// again as long as the receiver may wait for them.
+func (x *Exchange) Recover(packets []*packet.Packet) {
+	for _, p := range packets {
+		x.rescues.Push(rescue{p, p.Sent.Add(maxRecovery), true})
 	}
 }
 
@@ -125,27 +148,36 @@ func (x *Exchange) DropRescues() {
 func (x *Exchange) Pump(now mono.Time, consumers []Consumer) {
 	for x.rescues.Len() > 0 {
 		p := x.rescues.At(0)
-		if p.Delivered || worthless(now, p, consumers) {
+		if p.Delivered || now > p.until || !carried(consumers, len(p.Data)) {
 			x.rescues.Pop().Release()
 			continue
 		}
-		if !x.choose(now, p, consumers) {
-			return
+		if !x.choose(now, Demand{Packet: p.Packet, Bytes: len(p.Data), Since: now}, consumers) {
+			break // fresh packets may go on paths that it would not take
 		}
 		x.rescues.Pop()
-		x.give(now, p)
-	}
-	for x.queue.Len() > 0 {
-		p := x.queue.At(0)
-		if worthless(now, p, consumers) {
-			x.pop().Release()
-			x.Dropped++
-			continue
+		if p.twice && len(x.chosen) == 1 {
+			x.chooseAnother(now, len(p.Data), consumers)
 		}
-		if !x.choose(now, p, consumers) {
+		x.give(now, p.Packet)
+	}
+	for {
+		f := x.queue.turn()
+		if f == nil {
 			return
 		}
-		x.pop()
+		p := f.head
+		if worthless(now, p, consumers) {
+			x.queue.drop(f)
+			continue
+		}
+		if !x.choose(now, Demand{Packet: p, Bytes: f.bytes, Since: f.since}, consumers) {
+			return
+		}
+		if !x.queue.allows(now, f) {
+			continue
+		}
+		x.queue.pop(f)
 		x.TxPackets++
 		x.TxBytes += uint64(len(p.Data))
 		x.give(now, p)
@@ -155,12 +187,6 @@ func (x *Exchange) Pump(now mono.Time, consumers []Consumer) {
 // worthless says that p waited too long, or is too long for every path.
 func worthless(now mono.Time, p *packet.Packet, consumers []Consumer) bool {
 	return now.Sub(p.Queued) > staleAfter || !carried(consumers, len(p.Data))
-}
-
-func (x *Exchange) pop() *packet.Packet {
-	p := x.queue.Pop()
-	x.bytes -= len(p.Data)
-	return p
 }
 
 // carried says that some usable consumer could carry size bytes, or that none
@@ -179,16 +205,29 @@ func carried(consumers []Consumer, size int) bool {
 }
 
 // choose asks the scheduler who is to send p, and returns whether anybody is.
-func (x *Exchange) choose(now mono.Time, p *packet.Packet, consumers []Consumer) bool {
-	x.chosen = x.scheduler.Choose(now, p, consumers, x.chosen[:0])
+func (x *Exchange) choose(now mono.Time, d Demand, consumers []Consumer) bool {
+	x.chosen = x.scheduler.Choose(now, d, consumers, x.chosen[:0])
 	return len(x.chosen) > 0
+}
+
+// chooseAnother adds the consumer that is ready and the next to deliver.
+func (x *Exchange) chooseAnother(now mono.Time, size int, consumers []Consumer) {
+	var best Consumer
+	for _, c := range consumers {
+		if c != x.chosen[0] && c.Ready(now, size) && (best == nil || arrival(now, c) < arrival(now, best)) {
+			best = c
+		}
+	}
+	if best != nil {
+		x.chosen = append(x.chosen, best)
+	}
 }
 
 // give hands p to the chosen consumers, a reference each.
 func (x *Exchange) give(now mono.Time, p *packet.Packet) {
 	if p.Sequence == 0 {
 		x.sequence++
-		p.Sequence = x.sequence
+		p.Sequence, p.Sent = x.sequence, now
 		last := &x.flows[p.Flow%flowBuckets]
 		if back := p.Sequence - *last; *last != 0 && back < 1<<16 {
 			p.Previous = uint16(back)
@@ -205,20 +244,25 @@ func (x *Exchange) give(now mono.Time, p *packet.Packet) {
 
 // Queued is what waits in the ingress queue, and since when its head has.
 func (x *Exchange) Queued(now mono.Time) (packets, bytes int, delay time.Duration) {
-	if x.queue.Len() > 0 {
-		delay = now.Sub(x.queue.At(0).Queued)
+	if f := x.queue.turn(); f != nil {
+		delay = now.Sub(f.head.Queued)
 	}
-	return x.queue.Len() + x.rescues.Len(), x.bytes, delay
+	return x.queue.packets + x.rescues.Len(), x.queue.bytes, delay
 }
 
+// Dropped is how many packets the ingress queue dropped, and Marked how many
+// of those that went it marked (ECN).
+func (x *Exchange) Dropped() uint64 { return x.queue.Dropped }
+
+// Marked is how many packets the ingress queue marked.
+func (x *Exchange) Marked() uint64 { return x.queue.Marked }
+
 // Waiting says that packets wait for a consumer.
-func (x *Exchange) Waiting() bool { return x.queue.Len()+x.rescues.Len() > 0 }
+func (x *Exchange) Waiting() bool { return x.queue.packets+x.rescues.Len() > 0 }
 
 // Close gives all packets back.
 func (x *Exchange) Close() {
-	for x.queue.Len() > 0 {
-		x.pop().Release()
-	}
+	x.queue.close()
 	x.DropRescues()
 	x.Resequencer.Close()
 }

@@ -27,7 +27,7 @@ func TestPacketsGoInOrderWhileThereIsRoom(t *testing.T) {
 	}
 	path.room = plenty
 	u.pump()
-	if !slices.Equal(path.got, in) || u.Waiting() || u.TxPackets != 25 || u.TxBytes != 25_000 || u.Dropped != 0 {
+	if !slices.Equal(path.got, in) || u.Waiting() || u.TxPackets != 25 || u.TxBytes != 25_000 || u.Dropped() != 0 {
 		t.Errorf("%d packets went, counted: %+v", len(path.got), u.Counters)
 	}
 	u.closes()
@@ -36,35 +36,20 @@ func TestPacketsGoInOrderWhileThereIsRoom(t *testing.T) {
 func TestTheQueueIsBoundedAndDropsItsHead(t *testing.T) {
 	path := &fakePath{}
 	u := newTester(t, Greedy{}, path)
-	in := u.ingress(200, 1, 1000)
-	want := queueFloor / 1000
-	if n, bytes, _ := u.Queued(u.now); n != want || bytes > queueFloor || u.Dropped != uint64(200-want) {
-		t.Fatalf("%d packets and %d bytes wait, %d were dropped", n, bytes, u.Dropped)
+	in := u.ingress(5000, 1, 1000)
+	n, bytes, _ := u.Queued(u.now)
+	if n < 4000 || bytes > queueLimit || u.Dropped() != uint64(5000-n) {
+		t.Fatalf("%d packets and %d bytes wait, %d were dropped", n, bytes, u.Dropped())
 	}
 	path.room = plenty
 	u.pump()
-	if !slices.Equal(path.got, in[200-want:]) {
+	if !slices.Equal(path.got, in[5000-n:]) {
 		t.Error("what is left is not the newest")
 	}
 	if first := path.got[0].Sequence; first != 1 {
 		t.Errorf("the first packet that went has number %d: what was dropped left a gap", first)
 	}
 	u.closes()
-}
-
-func TestTheQueueHoldsATimesWorth(t *testing.T) {
-	for _, c := range []struct {
-		bps  float64
-		want int
-	}{{0, queueFloor}, {1e6, queueFloor}, {100e6, 1_250_000}, {10e9, queueCeiling}} {
-		u := newTester(t, Greedy{}, &fakePath{})
-		u.SetRate(c.bps)
-		u.ingress(5000, 1, 1000)
-		if _, bytes, _ := u.Queued(u.now); bytes != min(c.want/1000*1000, 5_000_000) {
-			t.Errorf("at %v bit/s %d bytes wait, want %d", c.bps, bytes, c.want)
-		}
-		u.closes()
-	}
 }
 
 func TestStalePacketsAreDropped(t *testing.T) {
@@ -81,8 +66,8 @@ func TestStalePacketsAreDropped(t *testing.T) {
 	u.pump() // also with no path that has room
 	path.room = plenty
 	u.pump()
-	if !slices.Equal(path.got, fresh) || u.Dropped != 5 {
-		t.Errorf("%d went, %d dropped", len(path.got), u.Dropped)
+	if !slices.Equal(path.got, fresh) || u.Dropped() != 5 {
+		t.Errorf("%d went, %d dropped", len(path.got), u.Dropped())
 	}
 	u.closes()
 }
@@ -93,8 +78,8 @@ func TestAPacketTooLongForEveryPathKeepsNobodyWaiting(t *testing.T) {
 	u.ingress(3, 1, 1400)
 	after := u.ingress(2, 2, 1000)
 	u.pump()
-	if !slices.Equal(short.got, after) || u.Dropped != 3 {
-		t.Errorf("%d went, %d dropped", len(short.got), u.Dropped)
+	if !slices.Equal(short.got, after) || u.Dropped() != 3 {
+		t.Errorf("%d went, %d dropped", len(short.got), u.Dropped())
 	}
 
 	short.growing = true // now it may fit soon
@@ -102,7 +87,7 @@ func TestAPacketTooLongForEveryPathKeepsNobodyWaiting(t *testing.T) {
 	u.pump()
 	short.down = true // and now it is not known
 	u.pump()
-	if !u.Waiting() || u.Dropped != 3 {
+	if !u.Waiting() || u.Dropped() != 3 {
 		t.Error("a packet that may still fit was dropped")
 	}
 	u.closes()
@@ -111,13 +96,14 @@ func TestAPacketTooLongForEveryPathKeepsNobodyWaiting(t *testing.T) {
 func TestNumbersAreGivenOnceAndNameThePredecessor(t *testing.T) {
 	path := &fakePath{room: plenty}
 	u := newTester(t, Greedy{}, path)
-	a := u.ingress(1, 1, 100)[0]
-	b := u.ingress(1, 2, 100)[0]
-	u.ingress(1, 3, 100)
-	a2 := u.ingress(1, 1, 100)[0]
-	b2 := u.ingress(1, 2, 100)[0]
-	a3 := u.ingress(1, 1, 100)[0]
-	u.pump()
+	send := func(flow uint32) *packet.Packet {
+		p := u.ingress(1, flow, 100)[0]
+		u.pump()
+		return p
+	}
+	a, b := send(1), send(2)
+	send(3)
+	a2, b2, a3 := send(1), send(2), send(1)
 	for i, c := range []struct {
 		p        *packet.Packet
 		sequence uint64
@@ -135,11 +121,6 @@ func TestNumbersAreGivenOnceAndNameThePredecessor(t *testing.T) {
 	}
 	path.take()
 
-	send := func(flow uint32) *packet.Packet {
-		p := u.ingress(1, flow, 100)[0]
-		u.pump()
-		return p
-	}
 	for u.sequence < 5+1<<16-2 { // flow 2 was last seen at 5, flow 1 at 6
 		send(9)
 		path.take()
@@ -198,8 +179,8 @@ func TestSomeRescuesAreInVain(t *testing.T) {
 	if u.Waiting() {
 		t.Error("rescues wait after they were dropped")
 	}
-	if u.Dropped != 0 {
-		t.Errorf("%d counted as dropped: they went once", u.Dropped)
+	if u.Dropped() != 0 {
+		t.Errorf("%d counted as dropped: they went once", u.Dropped())
 	}
 	u.closes()
 }
@@ -234,6 +215,66 @@ func TestGreedy(t *testing.T) {
 	}
 }
 
+func TestEarliest(t *testing.T) {
+	const mbit = 1e6
+	type paths = []*fakePath
+	for _, c := range []struct {
+		name    string
+		paths   paths
+		waiting int           // packets of 1,000 bytes
+		since   time.Duration // for how long
+		want    int           // -1: wait
+	}{
+		{"no room", paths{{rate: mbit}, {rate: mbit}}, 1, 0, -1},
+		{"the quicker", paths{{room: 1, delay: 50 * ms}, {room: 1, delay: 20 * ms}}, 1, 0, 1},
+		{"a lone packet waits for the quicker", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit}}, 1, ms, -1},
+		{"unless the slower delivers sooner", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: 31 * ms, rate: mbit}}, 1, ms, 0},
+		{"what the quicker needs long for", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit}}, 4, ms, 0},
+		{"a flow that the quicker cannot serve", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit}}, 1, 30 * ms, 0},
+		{"but not at once for little", paths{{room: 1, delay: 50 * ms, rate: mbit / 10}, {delay: 20 * ms, wait: ms, rate: mbit}}, 1, 30 * ms, -1},
+		{"the lower metric", paths{{room: 1, metric: 5}, {room: 1, metric: 1, delay: time.Second}}, 1, 0, 1},
+		{"a higher metric waits", paths{{room: 1, metric: 5, rate: mbit}, {metric: 1, rate: mbit}}, 50, spillAfter - 1, -1},
+		{"and takes the spill", paths{{room: 1, metric: 5, rate: mbit}, {metric: 1, rate: mbit}}, 2, spillAfter, 0},
+		{"a higher metric when the lower is down", paths{{room: 1, metric: 5}, {room: 1, down: true}}, 1, 0, 0},
+		{"the one that carries it", paths{{room: 1, longest: 900}, {room: 1, delay: 90 * ms}}, 1, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u := newTester(t, Earliest{}, c.paths...)
+			u.ingress(c.waiting, 1, 1000)
+			u.now = u.now.Add(c.since)
+			u.pump()
+			for i, p := range c.paths {
+				if got := len(p.got) > 0; got != (i == c.want) {
+					t.Errorf("path %d took it: %v", i, got)
+				}
+			}
+			u.closes()
+		})
+	}
+}
+
+func TestWhatWasLostGoesAgainOnTwoPathsInTime(t *testing.T) {
+	a, b, c := &fakePath{room: plenty}, &fakePath{room: plenty, delay: 5 * ms}, &fakePath{room: plenty, delay: 9 * ms}
+	u := newTester(t, Earliest{}, a, b, c)
+	in := u.ingress(2, 1, 1000)
+	u.pump()
+	in[0].Retain()
+	in[1].Retain()
+	u.now = u.now.Add(maxRecovery)
+	u.Recover(in[:1])
+	u.pump()
+	if !slices.Equal(a.got, []*packet.Packet{in[0], in[1], in[0]}) || !slices.Equal(b.got, in[:1]) || c.got != nil {
+		t.Errorf("%d, %d and %d packets went, want it on the two earliest paths", len(a.got), len(b.got), len(c.got))
+	}
+	u.now++
+	u.Recover(in[1:])
+	u.pump()
+	if len(a.got) != 3 {
+		t.Error("a packet went again that nobody waits for any more")
+	}
+	u.closes()
+}
+
 func TestRedundant(t *testing.T) {
 	a, full, b := &fakePath{room: plenty}, &fakePath{}, &fakePath{room: plenty, metric: 9}
 	u := newTester(t, Redundant{}, a, full, b)
@@ -259,7 +300,7 @@ func TestRedundant(t *testing.T) {
 }
 
 func TestSchedulersHaveNames(t *testing.T) {
-	for _, name := range []string{"greedy", "redundant"} {
+	for _, name := range []string{"earliest", "greedy", "redundant"} {
 		if s, err := NewScheduler(name); s == nil || err != nil {
 			t.Errorf("%s: %v, %v", name, s, err)
 		}

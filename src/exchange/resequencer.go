@@ -1,10 +1,12 @@
 package exchange
 
 import (
+	"math/bits"
 	"time"
 
 	"netcombiner/src/mono"
 	"netcombiner/src/packet"
+	"netcombiner/src/wire"
 )
 
 const (
@@ -17,7 +19,9 @@ const (
 	// minHold and maxHold bound the wait for a missing packet. One that comes
 	// later than that is not worth the wait, and does not lengthen it.
 	minHold = 3 * time.Millisecond
-	maxHold = 250 * time.Millisecond
+	maxHold = 400 * time.Millisecond
+	// maxRecovery bounds the wait for one that is sent again.
+	maxRecovery = 800 * time.Millisecond
 	// lateMemory is how long lateness that does not come back is waited for.
 	lateMemory = 3 * time.Second
 )
@@ -30,15 +34,48 @@ const (
 type Resequencer struct {
 	ReleasedLate uint64 // packets that went on without their predecessor
 
-	highest uint64              // sequence seen
-	passed  []uint64            // a bit each, by sequence modulo passedBits
-	gaps    []gap               // by the missing sequence modulo maxGaps
-	order   packet.Ring[uint64] // missing sequences, oldest gap first; some closed meanwhile
-	here    []*packet.Packet    // that wait, by their own sequence modulo maxGaps
-	held    int
-	spread  time.Duration // what the paths' delays explain
-	late    time.Duration // what was seen
-	lateAt  mono.Time     // when, or when it was last halved
+	highest  uint64              // sequence seen
+	passed   []uint64            // a bit each, by sequence modulo passedBits
+	gaps     []gap               // by the missing sequence modulo maxGaps
+	order    packet.Ring[uint64] // missing sequences, oldest gap first; some closed meanwhile
+	here     []*packet.Packet    // that wait, by their own sequence modulo maxGaps
+	held     int
+	spread   time.Duration // what the paths' delays explain
+	late     lateness      // of packets that came on their own
+	again    lateness      // of packets that were sent again
+	recovery time.Duration // what that takes at least
+
+	paths    uint64                // those that may bring packets, a bit each
+	disorder time.Duration         // by how much one of them alone changes the order
+	front    [wire.MaxPaths]uint64 // highest sequence that came on each
+}
+
+// lateness is by how much packets come late that others wait for.
+type lateness struct {
+	by time.Duration
+	at mono.Time // when that was seen, or last halved
+}
+
+func (l *lateness) see(now mono.Time, by time.Duration) {
+	if by > l.by/2 && by <= maxHold {
+		l.by, l.at = max(l.by, by), now
+	}
+}
+
+func (l *lateness) fade(now mono.Time) {
+	if now.Sub(l.at) > lateMemory {
+		if l.by, l.at = l.by/2, now; l.by < time.Millisecond {
+			l.by = 0
+		}
+	}
+}
+
+// wait is how long to wait for the next such packet.
+func (l *lateness) wait() time.Duration {
+	if l.by == 0 {
+		return 0
+	}
+	return min(l.by+l.by/4+time.Millisecond, maxHold)
 }
 
 // gap is a missing packet. When it is given up it stays, without a successor,
@@ -64,18 +101,48 @@ func (r *Resequencer) Reset(dst []*packet.Packet) []*packet.Packet {
 	for g := r.oldest(); g != nil; g = r.oldest() {
 		dst = r.giveUp(g, dst)
 	}
+	clear(r.front[:])
 	r.highest = 0 // what has passed is cleared on the way up again
 	clear(r.gaps)
 	return dst
 }
 
+// SetPaths tells which paths may bring packets, a bit each, and how long the
+// most disorderly of them lets a packet come after a later one.
+func (r *Resequencer) SetPaths(paths uint64, disorder time.Duration) {
+	r.paths, r.disorder = paths, disorder
+}
+
+// SetRecovery tells how long it takes until a packet is here that a link lost
+// and the other portal sent again.
+func (r *Resequencer) SetRecovery(d time.Duration) { r.recovery = min(d, maxRecovery) }
+
 // SetSpread tells by how much the paths' one-way delays differ, as far as is
 // known without waiting for it.
 func (r *Resequencer) SetSpread(d time.Duration) { r.spread = d }
 
-// Hold is how long a packet may wait now.
+// Hold is how long a packet may wait now for one that is under way.
 func (r *Resequencer) Hold() time.Duration {
-	return min(max(r.late+r.late/4+time.Millisecond, r.spread, minHold), maxHold)
+	return min(max(r.late.wait(), r.spread, minHold), maxHold)
+}
+
+// lost says that every path that could bring a missing packet has passed it,
+// so that it comes only if it is sent again.
+func (r *Resequencer) lost(now mono.Time, g *gap) bool {
+	for rest := r.paths; rest != 0; rest &= rest - 1 {
+		if r.front[bits.TrailingZeros64(rest)] <= g.missing {
+			return false
+		}
+	}
+	return r.paths != 0 && now.Sub(g.opened) >= r.disorder
+}
+
+// due is when to give up a gap.
+func (r *Resequencer) due(now mono.Time, g *gap) mono.Time {
+	if r.lost(now, g) {
+		return g.opened.Add(max(r.recovery, r.again.wait()))
+	}
+	return g.opened.Add(max(r.Hold(), r.recovery, r.again.wait()))
 }
 
 // Held is how many packets wait.
@@ -83,9 +150,18 @@ func (r *Resequencer) Held() int { return r.held }
 
 // Receive takes a packet that was never here before, with its one reference,
 // and appends to dst what may go to the TUN now, in order.
-func (r *Resequencer) Receive(now mono.Time, p *packet.Packet, dst []*packet.Packet) []*packet.Packet {
+func (r *Resequencer) Receive(now mono.Time, path uint8, p *packet.Packet, dst []*packet.Packet) []*packet.Packet {
 	r.note(p.Sequence)
 	r.learn(now, p.Sequence)
+	r.front[path] = max(r.front[path], p.Sequence)
+	dst = r.receive(now, p, dst)
+	if r.held > 0 && r.paths != 0 {
+		dst = r.release(now, dst)
+	}
+	return dst
+}
+
+func (r *Resequencer) receive(now mono.Time, p *packet.Packet, dst []*packet.Packet) []*packet.Packet {
 	if p.Previous == 0 || uint64(p.Previous) >= p.Sequence {
 		return r.pass(p, dst)
 	}
@@ -109,19 +185,26 @@ func (r *Resequencer) Receive(now mono.Time, p *packet.Packet, dst []*packet.Pac
 
 // Tick appends to dst what has waited long enough.
 func (r *Resequencer) Tick(now mono.Time, dst []*packet.Packet) []*packet.Packet {
-	if now.Sub(r.lateAt) > lateMemory {
-		r.late, r.lateAt = r.late/2, now
-	}
-	for g := r.oldest(); g != nil && now.Sub(g.opened) >= r.Hold(); g = r.oldest() {
+	r.late.fade(now)
+	r.again.fade(now)
+	return r.release(now, dst)
+}
+
+func (r *Resequencer) release(now mono.Time, dst []*packet.Packet) []*packet.Packet {
+	for g := r.oldest(); g != nil && now >= r.due(now, g); g = r.oldest() {
 		dst = r.giveUp(g, dst)
 	}
 	return dst
 }
 
 // Deadline is when Tick next has something to do.
-func (r *Resequencer) Deadline() mono.Time {
+func (r *Resequencer) Deadline(now mono.Time) mono.Time {
 	if g := r.oldest(); g != nil {
-		return g.opened.Add(r.Hold())
+		due := r.due(now, g)
+		if settled := g.opened.Add(r.disorder); now < settled {
+			due = min(due, settled) // by then it may count as lost
+		}
+		return due
 	}
 	return mono.Never
 }
@@ -157,8 +240,10 @@ func (r *Resequencer) learn(now mono.Time, seq uint64) {
 	if g.missing != seq {
 		return
 	}
-	if by := now.Sub(g.opened); by > r.late/2 && by <= maxHold {
-		r.late, r.lateAt = max(r.late, by), now
+	if by := now.Sub(g.opened); r.lost(now, g) {
+		r.again.see(now, by)
+	} else {
+		r.late.see(now, by)
 	}
 }
 

@@ -116,7 +116,7 @@ func TestWhateverTheWayFlowsStayInOrder(t *testing.T) {
 			}
 			now = j.arrives
 			p := &packet.Packet{Sequence: j.sequence, Previous: j.previous}
-			leave(r.Receive(now, p, nil), maxHold+1) // without a tick none may overtake
+			leave(r.Receive(now, 0, p, nil), maxHold+1) // without a tick none may overtake
 			if b := known[j.before]; (b == nil || b.left != 0) && j.left == 0 {
 				t.Fatalf("%d waits, and nothing of its flow is missing", j.sequence)
 			}
@@ -128,7 +128,7 @@ func TestWhateverTheWayFlowsStayInOrder(t *testing.T) {
 				t.Fatalf("%d arrived at %v and left at %v", j.sequence, j.arrives, j.left)
 			}
 		}
-		if late != r.ReleasedLate || r.Deadline() != mono.Never {
+		if late != r.ReleasedLate || r.Deadline(now) != mono.Never {
 			t.Fatalf("%d went without their predecessor, it says %d", late, r.ReleasedLate)
 		}
 	})

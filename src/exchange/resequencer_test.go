@@ -37,7 +37,7 @@ func (r *arrivals) arrive(sequence uint64, previous uint16) {
 		r.t.Fatal("the pool is empty")
 	}
 	one[0].Sequence, one[0].Previous = sequence, previous
-	r.leave(r.Receive(r.now, one[0], nil))
+	r.leave(r.Receive(r.now, 0, one[0], nil))
 }
 
 // flow takes packets of one flow that has all sequences.
@@ -71,7 +71,7 @@ func TestPacketsInOrderPassAtOnce(t *testing.T) {
 		r.flow(s)
 		r.left(0, s)
 	}
-	if r.Deadline() != mono.Never {
+	if r.Deadline(r.now) != mono.Never {
 		t.Error("nothing waits, and there is a deadline")
 	}
 }
@@ -121,14 +121,14 @@ func TestAMissingPacketIsNotWaitedForLongerThanTheHold(t *testing.T) {
 	r.wait(ms)
 	r.flow(4, 6)
 	r.left(3, 1)
-	if at := r.Deadline(); at != r.now.Add(minHold-ms) {
+	if at := r.Deadline(r.now); at != r.now.Add(minHold-ms) {
 		t.Errorf("the deadline is %v from now", at.Sub(r.now))
 	}
 	r.wait(minHold - ms - 1)
 	r.left(3)
 	r.wait(1)
 	r.left(1, 3, 4) // 4 follows 3, which it waited for
-	if at := r.Deadline(); at != r.now.Add(ms) {
+	if at := r.Deadline(r.now); at != r.now.Add(ms) {
 		t.Errorf("the next deadline is %v from now", at.Sub(r.now))
 	}
 	r.wait(ms)

@@ -2,21 +2,102 @@ package exchange
 
 import (
 	"fmt"
+	"time"
 
 	"netcombiner/src/mono"
-	"netcombiner/src/packet"
 )
 
 // NewScheduler returns the scheduler that the configuration calls name.
 func NewScheduler(name string) (Scheduler, error) {
 	switch name {
+	case "earliest":
+		return Earliest{}, nil
 	case "greedy":
 		return Greedy{}, nil
 	case "redundant":
 		return Redundant{}, nil
 	}
-	return nil, fmt.Errorf("scheduler %q is not one of greedy, redundant", name)
+	return nil, fmt.Errorf("scheduler %q is not one of earliest, greedy, redundant", name)
 }
+
+// Earliest gives a packet to the path on which it arrives first: after the wait
+// for its turn there, and the path's own delay. So a lone packet takes the
+// quickest path; and of a flow that fills that one, each other path gets a
+// share as soon as that ends sooner than waiting does (ECF, CoNEXT 2017).
+type Earliest struct{}
+
+// spillAfter is how long a flow waits for the paths of a lower metric.
+const spillAfter = 10 * time.Millisecond
+
+// Choose implements Scheduler.
+func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Consumer {
+	size := len(d.Data)
+	for from := 0; ; {
+		best, ready, next := earliest(now, size, from, consumers)
+		switch {
+		case best == nil:
+		case ready == best:
+			return append(dst, best)
+		case ready != nil:
+			if worthIt(now, d, best, ready) {
+				return append(dst, ready)
+			}
+			return dst
+		case now.Sub(d.Since) < spillAfter:
+			return dst
+		}
+		if next <= from {
+			return dst
+		}
+		from = next
+	}
+}
+
+// worthIt says whether a flow gains by the slow consumer, which is ready, while
+// the fast one is not: if what waits takes the fast one longer than the slow one
+// is behind; or if the fast one could not keep up for that long, and longer
+// where the slow one would add little.
+func worthIt(now mono.Time, d Demand, fast, slow Consumer) bool {
+	behind := arrival(now, slow) - arrival(now, fast)
+	drain := time.Duration(8e9 * float64(d.Bytes) / max(fast.Bandwidth(), 1))
+	gain := min(slow.Bandwidth()/max(fast.Bandwidth(), 1), 1)
+	return behind <= drain || float64(behind) <= gain*float64(now.Sub(d.Since))
+}
+
+// earliest is, of the usable consumers with the lowest cost from the given on,
+// the one where a packet arrives first, and of those that are ready the same;
+// next is the next higher cost, or 0.
+func earliest(now mono.Time, size, from int, consumers []Consumer) (best, ready Consumer, next int) {
+	for _, c := range consumers {
+		cost := c.Cost()
+		if cost < from || !c.Carries(size) {
+			continue
+		}
+		switch {
+		case !c.Usable() && !c.Ready(now, size):
+			continue
+		case best != nil && cost > best.Cost():
+			if next == 0 || cost < next {
+				next = cost
+			}
+			continue
+		case best != nil && cost < best.Cost():
+			if next == 0 || best.Cost() < next {
+				next = best.Cost()
+			}
+			best, ready = nil, nil
+		}
+		if best == nil || arrival(now, c) < arrival(now, best) {
+			best = c
+		}
+		if c.Ready(now, size) && (ready == nil || arrival(now, c) < arrival(now, ready)) {
+			ready = c
+		}
+	}
+	return best, ready, next
+}
+
+func arrival(now mono.Time, c Consumer) time.Duration { return c.Wait(now) + c.Delay() }
 
 // Greedy is the paper's: a packet goes to whichever path has window. Where
 // several have, the lowest metric comes first, then the least filled, so that
@@ -29,10 +110,10 @@ type Greedy struct{}
 const fillSteps = 4
 
 // Choose implements Scheduler.
-func (Greedy) Choose(now mono.Time, p *packet.Packet, consumers, dst []Consumer) []Consumer {
+func (Greedy) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Consumer {
 	var best Consumer
 	for _, c := range consumers {
-		if c.Ready(now, len(p.Data)) && (best == nil || better(c, best)) {
+		if c.Ready(now, len(d.Data)) && (best == nil || better(c, best)) {
 			best = c
 		}
 	}
@@ -57,9 +138,9 @@ func better(a, b Consumer) bool {
 type Redundant struct{}
 
 // Choose implements Scheduler.
-func (Redundant) Choose(now mono.Time, p *packet.Packet, consumers, dst []Consumer) []Consumer {
+func (Redundant) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Consumer {
 	for _, c := range consumers {
-		if c.Ready(now, len(p.Data)) {
+		if c.Ready(now, len(d.Data)) {
 			dst = append(dst, c)
 		}
 	}

@@ -22,6 +22,9 @@ type fakePath struct {
 	growing bool // longest may still rise
 	fill    float64
 	rtt     time.Duration
+	delay   time.Duration
+	wait    time.Duration // while it has no room
+	rate    float64       // bit/s
 	got     []*packet.Packet
 }
 
@@ -33,6 +36,9 @@ func (f *fakePath) Ready(_ mono.Time, size int) bool {
 func (f *fakePath) Carries(size int) bool                 { return f.longest == 0 || f.growing || size <= f.longest }
 func (f *fakePath) Fill() float64                         { return f.fill }
 func (f *fakePath) RTT() time.Duration                    { return f.rtt }
+func (f *fakePath) Delay() time.Duration                  { return f.delay }
+func (f *fakePath) Wait(mono.Time) time.Duration          { return f.wait }
+func (f *fakePath) Bandwidth() float64                    { return f.rate }
 func (f *fakePath) Consume(_ mono.Time, p *packet.Packet) { f.got = append(f.got, p) }
 
 // take empties the path.

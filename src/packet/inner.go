@@ -142,6 +142,30 @@ func ClampMSS(p []byte, mtu int) bool {
 	return false
 }
 
+// MarkCE marks an ECN-capable packet in place as having met congestion
+// (RFC 3168 section 5), and reports whether it is: one that is not is left alone.
+func MarkCE(p []byte) bool {
+	const capable, marked = 1<<4 | 2<<4, 3 << 4
+	switch Version(p) {
+	case 4:
+		old := binary.BigEndian.Uint16(p)
+		if old&(capable>>4) == 0 {
+			return false
+		}
+		if p[1] |= marked >> 4; old&(marked>>4) != marked>>4 {
+			updateChecksum(p[10:], old, binary.BigEndian.Uint16(p), false)
+		}
+		return true
+	case 6:
+		if p[1]&capable == 0 {
+			return false
+		}
+		p[1] |= marked
+		return true
+	}
+	return false
+}
+
 // updateChecksum mends the checksum at sum for a 16-bit word that changed
 // (RFC 1624, equation 3). A word at an odd offset counts byte-swapped.
 func updateChecksum(sum []byte, old, new uint16, odd bool) {

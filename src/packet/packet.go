@@ -32,9 +32,12 @@ type Packet struct {
 	Previous uint16    // how far back the packet before it in its flow is; 0: none
 	Flow     uint32    // hash of the 5-tuple
 	Queued   mono.Time // when it came from the TUN
+	Sent     mono.Time // when it first went on a path
 	// Delivered says that the peer acknowledged it on some path: a twin that
 	// still waits to be sent need not be.
 	Delivered bool
+	// Next is the packet behind it in the queue that holds it.
+	Next *Packet
 
 	buffer []byte
 	refs   int32
@@ -111,7 +114,7 @@ func (pl *Pool) Get(dst []*Packet) int {
 }
 
 func (pl *Pool) put(p *Packet) {
-	p.Data, p.Sequence, p.Previous, p.Flow, p.Queued, p.Delivered = nil, 0, 0, 0, 0, false
+	p.Data, p.Sequence, p.Previous, p.Flow, p.Queued, p.Sent, p.Delivered, p.Next = nil, 0, 0, 0, 0, 0, false, nil
 	pl.mu.Lock()
 	pl.free = append(pl.free, p)
 	pl.mu.Unlock()

@@ -43,14 +43,15 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	if largest >= l.next || ack > largest || nack > ack {
 		return
 	}
-	good := congestion.Acknowledgement{InFlight: l.inFlight}
+	good := congestion.Acknowledgement{InFlight: l.inFlight, BytesInFlight: l.bytes, Arrived: a.Delivered, ArrivedAt: a.ReceivedAt}
 	bad := congestion.Loss{Next: l.next}
 	var newest sent // that largest acknowledges, if it is news
 	if largest >= l.first && l.at(largest).waits() {
 		newest = *l.at(largest)
 		if a.Delay != maxDelay {
 			good.RTT = max(now.Sub(newest.at)-time.Duration(a.Delay)*ackDelayUnit, time.Microsecond)
-			p.rtt.sample(now, good.RTT)
+			good.OneWay, good.Prior = p.oneWay(newest.at, a.ReceivedAt), newest.delivered
+			good.SentAt = newest.at
 		}
 	}
 	// Up to ack all is settled, and leaves the log for good; above it only the
@@ -71,9 +72,15 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	}
 	l.trim()
 	if good.Packets > 0 {
+		good.Age /= time.Duration(good.Packets)
+		if good.RTT != 0 {
+			p.rtt.sample(now, good.RTT, good.Age-time.Duration(a.Delay)*ackDelayUnit)
+		}
 		p.capacity.sample(now, newest.delivered, newest.deliveredAt, p.rtt.min())
 		p.capacity.at = now
-		good.Limited = p.limited || 2*good.InFlight >= p.control.Window()
+		good.Delivered = p.capacity.delivered
+		packets, _ := p.control.Window()
+		good.Limited = p.limited || 2*good.InFlight >= packets
 		p.limited = false
 		p.control.Acknowledged(now, good)
 		p.progress, p.overdue, p.suspect = now, 0, false
@@ -82,6 +89,21 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 		p.control.Lost(now, bad)
 	}
 	p.loss.add(float64(good.Packets), float64(bad.Packets))
+}
+
+// oneWay is the delay of a message that left at sent and arrived at the given
+// time of the peer's clock, in µs, compared with that of the first.
+func (p *Path) oneWay(sent mono.Time, arrived uint32) time.Duration {
+	raw := arrived - uint32(int64(sent)/int64(time.Microsecond))
+	if !p.Clock.set {
+		*p.Clock = PeerClock{zero: raw, set: true}
+	}
+	d := time.Duration(int32(raw-p.Clock.zero)) * time.Microsecond
+	if !p.timed {
+		p.delay, p.timed = d, true
+	}
+	p.delay += (d - p.delay) / 8
+	return d
 }
 
 // hasReceived says whether a tells of s, at most largest, that it was received.
@@ -100,6 +122,8 @@ func (p *Path) acknowledged(now mono.Time, seq uint64, e *sent, good *congestion
 	if e.elicits {
 		good.Packets++
 		good.Bytes += int(e.size)
+		good.Age += now.Sub(e.at)
+		good.AppLimited = good.AppLimited || e.idle
 		good.Largest = seq
 		p.capacity.delivered += uint64(e.size)
 		p.rate.add(now, int(e.size))
@@ -121,6 +145,11 @@ func (p *Path) lost(now mono.Time, seq uint64, e *sent, bad *congestion.Loss) {
 		if p.Datagram {
 			p.mtu.lost(now, int(e.size), p.rtt.timeout())
 		}
+	}
+	if e.packet != nil && !e.packet.Delivered && !e.rescued {
+		e.packet.Retain()
+		p.gone = append(p.gone, e.packet)
+		p.Reinjected++
 	}
 	p.sent.settle(seq)
 }

@@ -198,13 +198,16 @@ func (p *Path) alive(now mono.Time) {
 // congestion control afresh: a path that comes back may be another one.
 func (p *Path) Forget() {
 	p.sent.clear()
+	for _, pkt := range p.TakeLost(nil) {
+		pkt.Release()
+	}
 	for p.outbox.Len() > 0 {
 		p.dequeue().Release()
 	}
 	if control, err := congestion.New(p.Congestion, p.Rate); err == nil { // as it was when they were set
 		p.control = control
 	}
-	p.pace, p.limited = 0, false
+	p.pace, p.limited, p.held, p.idle, p.timed = 0, false, false, false, false
 }
 
 // Joined handles the local portal's Join, which came from e.

@@ -84,6 +84,7 @@ type Fixed struct {
 	Datagram  bool      // the transport is one: the path controls congestion and probes the MTU
 	Transport string    // its name, for people
 	Random    io.Reader // for challenges
+	Clock     *PeerClock
 	// Join is sent by the initiator; its fields mirror the settings.
 	Join wire.Join
 }
@@ -116,14 +117,19 @@ type Path struct {
 	answers   []answer // challenges to be sent back
 
 	control congestion.Controller
-	limited bool      // the window held something back since the last acknowledgement
-	pace    mono.Time // when the next packet may go, where there is a pacing rate
+	limited bool          // the window held something back since the last acknowledgement
+	held    bool          // and since the last packet
+	idle    bool          // the next packet follows a time without any to send
+	delay   time.Duration // one-way, smoothed; see PeerClock
+	timed   bool          // delay is known
+	pace    mono.Time     // when the next packet may go, where there is a pacing rate
 
 	rtt         rtt
 	rate        meter // what the peer acknowledges
 	loss        share // of what was sent
 	sent        sentLog
 	received    receiveLog
+	gone        []*packet.Packet // lost, with a reference each; see TakeLost
 	outbox      packet.Ring[*packet.Packet]
 	outboxBytes int
 	capacity    capacity
@@ -154,6 +160,9 @@ type Counters struct {
 // New returns a path that is down.
 func New(f Fixed, s Settings) (*Path, error) {
 	p := &Path{Fixed: f, sent: newSentLog(), received: newReceiveLog()}
+	if p.Clock == nil {
+		p.Clock = &PeerClock{}
+	}
 	return p, p.Set(s)
 }
 
@@ -205,7 +214,10 @@ func (p *Path) MinRTT() time.Duration { return p.rtt.min() }
 func (p *Path) InFlight() int { return p.sent.inFlight + p.outbox.Len() }
 
 // Window is the congestion window, in packets.
-func (p *Path) Window() int { return p.control.Window() }
+func (p *Path) Window() int {
+	packets, _ := p.control.Window()
+	return packets
+}
 
 // MTU is the longest outer packet proved, in bytes; 0 where the transport cuts
 // messages itself.
@@ -232,6 +244,47 @@ func (p *Path) InnerMTU() (mtu int, settled bool) {
 // ReorderWait is how long the receiver waits for a missing message.
 func (p *Path) ReorderWait() time.Duration { return p.received.reorderWait(p.rtt.smoothed) }
 
+// PeerClock is what the paths to one peer know of its clock together, so that
+// their one-way delays can be compared: the first one is their zero.
+type PeerClock struct {
+	zero uint32 // µs, modulo 2^32
+	set  bool
+}
+
+// Delay is the one-way delay, smoothed, with queues; its zero is any, but the
+// same for all paths with one PeerClock.
+func (p *Path) Delay() time.Duration {
+	if !p.timed {
+		return unknownDelay
+	}
+	return p.delay
+}
+
+// unknownDelay lets a path that never delivered anything go last.
+const unknownDelay = time.Second
+
+// Bandwidth is what the path carries, in bit/s, as far as is known; 0: nothing is.
+func (p *Path) Bandwidth() float64 {
+	if rate := p.control.Bandwidth(); rate > 0 {
+		return rate
+	}
+	return p.capacity.rate()
+}
+
+// Wait is how long until the pace lets the next packet go, or about how long
+// until the window does.
+func (p *Path) Wait(now mono.Time) time.Duration {
+	wait := max(p.pace.Sub(now), 0)
+	if packets, bytes := p.control.Window(); p.InFlight() >= packets || p.sent.bytes+p.outboxBytes >= bytes || p.outbox.Len() >= p.outboxLimit() {
+		wait = max(wait, time.Duration(8e9*MaxMTU/max(p.Bandwidth(), 1e5)))
+	}
+	return wait
+}
+
+// Disorder is by how much messages of this path overtake each other; 0: they
+// do not.
+func (p *Path) Disorder() time.Duration { return p.received.late + p.received.late/4 }
+
 // RateBps is what the peer acknowledged lately, in bit/s with all headers.
 func (p *Path) RateBps(now mono.Time) float64 { return p.rate.bps(now) }
 
@@ -257,8 +310,8 @@ func (p *Path) Ready(now mono.Time, size int) bool {
 	if p.outbox.Len() >= p.outboxLimit() {
 		return false
 	}
-	if p.InFlight() >= p.control.Window() {
-		p.limited = true
+	if packets, bytes := p.control.Window(); p.InFlight() >= packets || p.sent.bytes+p.outboxBytes >= bytes {
+		p.limited, p.held = true, true
 		return false
 	}
 	return p.pace <= now
@@ -298,15 +351,25 @@ func (p *Path) outer(size int) int { return p.overhead + wire.HeaderSize + size 
 
 // paceBurst is how much may be sent at once where there is a pacing rate: a
 // timer that wakes late must not cost rate.
-const paceBurst = time.Millisecond
+const paceBurst = 2 * time.Millisecond
+
+// idleAfter is how long a path that has room may wait for a packet without
+// counting as idle: less may be the scheduler of the operating system.
+const idleAfter = 5 * time.Millisecond
 
 // Consume takes pkt, and one of its references, to be sent. Only after Ready.
 func (p *Path) Consume(now mono.Time, pkt *packet.Packet) {
 	p.outbox.Push(pkt)
 	p.outboxBytes += len(pkt.Data)
+	if now.Sub(p.pace) > idleAfter && !p.held {
+		p.idle = true
+	}
+	p.held = false
 	if rate := p.control.PacingRate(); rate > 0 {
 		bits := 8 * float64(p.outer(len(pkt.Data)))
 		p.pace = max(p.pace, now.Add(-paceBurst)).Add(time.Duration(bits / float64(rate) * 1e9))
+	} else {
+		p.pace = now
 	}
 }
 
@@ -323,6 +386,14 @@ func (p *Path) PaceDeadline(now mono.Time) mono.Time {
 		return mono.Never
 	}
 	return p.pace
+}
+
+// TakeLost appends to dst the packets that were lost since the last call, each
+// with a reference for the caller.
+func (p *Path) TakeLost(dst []*packet.Packet) []*packet.Packet {
+	dst = append(dst, p.gone...)
+	p.gone = p.gone[:0]
+	return dst
 }
 
 // TakeUnacknowledged appends to dst the packets that this path has and that

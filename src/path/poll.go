@@ -113,6 +113,7 @@ func (p *Path) Poll(now mono.Time, keyed bool, out []Outgoing) (n int) {
 			o.Header.Type = wire.TypeData
 			o.Packet = p.dequeue()
 			entry.packet = o.Packet
+			entry.idle, p.idle = p.idle, false
 			o.Packet.Retain() // one for the log, one for the sender
 		case turnPing: // a control message without frames
 		}
@@ -136,6 +137,7 @@ func (p *Path) commit(now mono.Time, o *Outgoing, entry sent) {
 		p.received.ackAt, p.received.pending = 0, 0
 	}
 	entry.size = int32(size)
+	entry.idle = entry.idle || entry.packet == nil && p.outbox.Len() == 0 && !p.held
 	entry.probe = o.Pad > 0
 	o.Header.Sequence = uint32(p.sent.add(entry))
 	if entry.elicits {

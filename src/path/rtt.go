@@ -27,19 +27,22 @@ type rtt struct {
 	rolled             mono.Time
 }
 
-func (r *rtt) sample(now mono.Time, d time.Duration) {
+// sample takes the round-trip time of the newest message, and the mean of all,
+// which is more where messages overtake each other.
+func (r *rtt) sample(now mono.Time, d, mean time.Duration) {
 	d = max(d, time.Microsecond)
-	if r.smoothed == 0 {
-		r.smoothed, r.variance = d, d/2
-	} else {
-		r.variance += (max(d, r.smoothed) - min(d, r.smoothed) - r.variance) / 4
-		r.smoothed += (d - r.smoothed) / 8
-	}
 	if now.Sub(r.rolled) > minRTTWindow/2 {
 		r.rolled, r.lowBefore, r.low = now, r.low, 0
 	}
 	if r.low == 0 || d < r.low {
 		r.low = d
+	}
+	d = max(d, mean)
+	if r.smoothed == 0 {
+		r.smoothed, r.variance = d, d/2
+	} else {
+		r.variance += (max(d, r.smoothed) - min(d, r.smoothed) - r.variance) / 4
+		r.smoothed += (d - r.smoothed) / 8
 	}
 }
 

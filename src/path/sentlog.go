@@ -13,6 +13,7 @@ type sent struct {
 	elicits bool  // the peer acknowledges it, so it counts as in flight
 	done    bool  // acknowledged, or lost
 	rescued bool  // its packet was given to another path too
+	idle    bool  // sent after a time without anything to send
 	probe   bool  // padded, to see whether its size fits: its loss says nothing else
 	// How much had been delivered when it was sent, in bytes, and when the last
 	// of that was: see capacity.

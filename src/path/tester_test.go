@@ -141,6 +141,9 @@ func (u *tester) hear() {
 	u.peer.tick(u.now, 0)
 	u.peer.ack(u.now, &a)
 	u.Acknowledge(u.now, &a)
+	for _, p := range u.TakeLost(nil) {
+		p.Release()
+	}
 }
 
 // exchange lets all that is sent now reach the peer, and a round trip later

@@ -32,6 +32,8 @@ const (
 	// housekeeping is how often the slow figures (queue limit, spread) are
 	// brought up to date while the tunnel carries data.
 	housekeeping = 100 * time.Millisecond
+	// recoverySlack is what a packet that is sent again may wait for a path.
+	recoverySlack = 10 * time.Millisecond
 )
 
 // core is the pure heart of a portal: all state that the goroutines share, and
@@ -44,7 +46,8 @@ type core struct {
 	session   *session.Session
 	exchange  *exchange.Exchange
 	paths     [wire.MaxPaths]*path.Path
-	order     []*path.Path        // those that exist
+	order     []*path.Path // those that exist
+	clock     path.PeerClock
 	consumers []exchange.Consumer // the same
 	flowSeed  uint64
 
@@ -124,7 +127,7 @@ func newCore(c coreConfig, now mono.Time) (*core, error) {
 
 // addPath makes a path that is down.
 func (k *core) addPath(now mono.Time, f path.Fixed, s path.Settings) (*path.Path, error) {
-	f.Initiator, f.Random = k.local, k.random
+	f.Initiator, f.Random, f.Clock = k.local, k.random, &k.clock
 	p, err := path.New(f, s)
 	if err != nil {
 		return nil, err
@@ -241,6 +244,12 @@ func (k *core) rescue(p *path.Path) {
 	k.exchange.Rescue(k.rescued)
 }
 
+// recover sends again what a link lost, where that may still be in time.
+func (k *core) recover(p *path.Path) {
+	k.rescued = p.TakeLost(k.rescued[:0])
+	k.exchange.Recover(k.rescued)
+}
+
 func (k *core) anyUsable() bool {
 	for _, p := range k.order {
 		if p.Usable() {
@@ -277,10 +286,9 @@ func (k *core) settle(now mono.Time) {
 
 // chores refreshes what changes slowly.
 func (k *core) chores(now mono.Time) {
-	var rate float64
-	var low, high, wait time.Duration
+	var low, high, wait, disorder, recovery time.Duration
+	var bringing uint64
 	for _, p := range k.order {
-		rate += p.RateBps(now)
 		if s, _ := p.State(); s != path.Up || p.RTT() == 0 {
 			continue
 		}
@@ -289,8 +297,15 @@ func (k *core) chores(now mono.Time) {
 		}
 		high = max(high, p.RTT())
 		wait = max(wait, p.ReorderWait())
+		disorder = max(disorder, p.Disorder())
+		recovery = max(recovery, p.RTT()+p.ReorderWait()+recoverySlack)
+		if p.Settings.Receive {
+			bringing |= 1 << p.ID
+		}
 	}
-	k.exchange.SetRate(rate)
+	k.exchange.Adapt(high)
+	k.exchange.Resequencer.SetPaths(bringing, disorder)
+	k.exchange.Resequencer.SetRecovery(recovery + (high-low)/2 + disorder)
 	k.exchange.Resequencer.SetSpread((high-low)/2 + wait)
 }
 
@@ -307,7 +322,7 @@ func (k *core) poll(now mono.Time, p *path.Path, out []path.Outgoing) (int, *ses
 
 // deadline is when settle next has something to do.
 func (k *core) deadline(now mono.Time) mono.Time {
-	d := k.exchange.Resequencer.Deadline()
+	d := k.exchange.Resequencer.Deadline(now)
 	if k.works {
 		d = min(d, k.session.RekeyAt())
 	}

@@ -68,6 +68,7 @@ func (k *core) keys(now mono.Time, events session.Events) {
 	}
 	if events&session.EventPeer != 0 {
 		k.sameAddress = false
+		k.clock = path.PeerClock{}
 		k.deliver = k.exchange.Resequencer.Reset(k.deliver)
 		for i := len(k.order) - 1; i >= 0; i-- {
 			if p := k.order[i]; k.local {

@@ -64,17 +64,18 @@ func (k *core) receive(now mono.Time, r *received) {
 	}
 	if r.header.HasAck {
 		p.Acknowledge(now, &r.ack)
+		k.recover(p)
 	}
 	switch r.header.Type {
 	case wire.TypeData:
-		k.data(now, r)
+		k.data(now, p, r)
 	case wire.TypeControl:
 		k.frames(now, p, r)
 	}
 }
 
 // data takes an inner packet that came on a path.
-func (k *core) data(now mono.Time, r *received) {
+func (k *core) data(now mono.Time, p *path.Path, r *received) {
 	if packet.Version(r.payload) == 0 {
 		k.rejected.Malformed++
 		return
@@ -92,7 +93,7 @@ func (k *core) data(now mono.Time, r *received) {
 	k.rx.Packets++
 	k.rx.Bytes += uint64(len(in.Data))
 	packet.ClampMSS(in.Data, k.mtu)
-	k.deliver = k.exchange.Resequencer.Receive(now, in, k.deliver)
+	k.deliver = k.exchange.Resequencer.Receive(now, p.ID, in, k.deliver)
 }
 
 // joining makes the path that a Join speaks of: only the remote portal does.
@@ -122,11 +123,14 @@ func joinSettings(j wire.Join, datagram bool) path.Settings {
 		Name: j.Name, Metric: int(j.Metric), Rate: int64(j.Rate), Congestion: "none",
 		Send: j.Direction&wire.DirectionReceive != 0, Receive: j.Direction&wire.DirectionSend != 0,
 	}
-	if j.Congestion == wire.CongestionNewReno && datagram {
-		s.Congestion = "newreno"
+	if datagram {
+		s.Congestion = congestionNames[j.Congestion]
 	}
 	return s
 }
+
+// congestionNames are the controllers as the wire numbers them.
+var congestionNames = [...]string{wire.CongestionNone: "none", wire.CongestionNewReno: "newreno", wire.CongestionBBR: "bbr"}
 
 // frames handles a control message.
 func (k *core) frames(now mono.Time, p *path.Path, r *received) {

@@ -79,9 +79,7 @@ func pathSettings(c config.Path, datagram bool) (path.Settings, wire.Join) {
 	if s.Receive {
 		j.Direction |= wire.DirectionReceive
 	}
-	if s.Congestion == "newreno" {
-		j.Congestion = wire.CongestionNewReno
-	}
+	j.Congestion = wire.Congestion(max(0, slices.Index(congestionNames[:], s.Congestion)))
 	return s, j
 }
 

@@ -68,7 +68,7 @@ func sim(t *testing.T, seed uint64, specs []linkSpec, f func(*tunnel)) {
 func newTunnel(t testing.TB, seed uint64, specs []linkSpec) *tunnel {
 	n := simnet.New(seed)
 	tn := &tunnel{t: t, net: n}
-	base := config.Config{Interface: config.Interface{Key: testKey, Address: []netip.Prefix{lanPrefix}, Suite: "auto", Scheduler: "greedy"}}
+	base := config.Config{Interface: config.Interface{Key: testKey, Address: []netip.Prefix{lanPrefix}, Suite: "auto", Scheduler: "earliest"}}
 	tn.local = &end{tunnel: tn, host: n.AddHost("local"), config: base}
 	tn.remote = &end{tunnel: tn, host: n.AddHost("remote", vps), config: base}
 	tn.local.config.Interface.Role = config.Local
@@ -85,7 +85,7 @@ func newTunnel(t testing.TB, seed uint64, specs []linkSpec) *tunnel {
 		}
 		tn.links = append(tn.links, n.AddLink(tn.local.host, tn.remote.host, link))
 		p := config.Path{Name: name, Transport: "udp", Device: name, Remote: config.HostPort{Host: vps.String(), Port: 4725},
-			Congestion: "newreno", Direction: config.Both}
+			Congestion: "bbr", Direction: config.Both}
 		if s.transport != "" {
 			p.Transport = s.transport
 		}

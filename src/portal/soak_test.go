@@ -66,7 +66,7 @@ func scenarioConfig(s *simnet.Scenario, name string) *config.Config {
 		if name == "local" {
 			c.Paths = append(c.Paths, config.Path{Name: l.Name, Transport: l.Transport, Device: l.Name,
 				Remote:     config.HostPort{Host: l.Remote.Addr().String(), Port: l.Remote.Port()},
-				Congestion: "newreno", Direction: config.Both})
+				Congestion: "bbr", Direction: config.Both})
 			continue
 		}
 		listen := config.Listen{Transport: l.Transport, Address: netip.AddrPortFrom(netip.IPv6Unspecified(), l.Remote.Port())}

@@ -61,6 +61,7 @@ type Congestion uint8
 const (
 	CongestionNone    Congestion = 0
 	CongestionNewReno Congestion = 1
+	CongestionBBR     Congestion = 2
 )
 
 const joinFixed = 13
@@ -102,7 +103,7 @@ func ParseJoin(m []byte) (j Join, err error) {
 		Rate:       binary.BigEndian.Uint64(m[4:]),
 		Name:       string(m[joinFixed:]),
 	}
-	if j.Direction == 0 || j.Direction > DirectionSend|DirectionReceive || j.Congestion > CongestionNewReno || j.Rate > 1<<50 {
+	if j.Direction == 0 || j.Direction > DirectionSend|DirectionReceive || j.Congestion > CongestionBBR || j.Rate > 1<<50 {
 		return j, ErrMalformed
 	}
 	return j, nil

@@ -1,0 +1,157 @@
+package congestion
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// measured is what a sender got of a link, and the queue it made.
+type measured struct {
+	share         float64 // of the link's rate
+	p50, p99, max time.Duration
+}
+
+// measure lets d pass.
+func (s *sender) measure(d time.Duration) measured {
+	before := s.delivered
+	s.queued = nil
+	s.run(d)
+	slices.Sort(s.queued)
+	n := len(s.queued)
+	if n == 0 {
+		return measured{}
+	}
+	return measured{float64(s.delivered-before) * 8 / d.Seconds() / s.rate, s.queued[n/2], s.queued[n*99/100], s.queued[n-1]}
+}
+
+// Links from 1 Mbit/s to 1 Gbit/s, with jitter and loss, all with modems that
+// would queue for 300 ms: full, and the queue stays short.
+func TestBBRFillsTheLinkAndNotItsQueue(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		link  link
+		floor float64       // share of the rate
+		p99   time.Duration // of the queue
+	}{
+		{"1 Mbit/s", link{rate: 1e6, delay: 20 * ms}, 0.96, 70 * ms},
+		{"8 Mbit/s", link{rate: 8e6, delay: 5 * ms}, 0.97, 9 * ms},
+		{"50 Mbit/s", link{rate: 50e6, delay: 20 * ms}, 0.97, 12 * ms},
+		{"300 Mbit/s", link{rate: 300e6, delay: 8 * ms}, 0.97, 8 * ms},
+		{"1 Gbit/s", link{rate: 1000e6, delay: ms / 2}, 0.97, 6 * ms},
+		{"2 % loss", link{rate: 50e6, delay: 20 * ms, loss: 0.02}, 0.95, 12 * ms},
+		{"LTE", link{rate: 30e6, delay: 30 * ms, jitter: 10 * ms, loss: 0.005}, 0.85, 80 * ms},
+		{"jitter of 5 ms that reorders", link{rate: 50e6, delay: 20 * ms, jitter: 5 * ms, reorder: true}, 0.95, 30 * ms},
+		{"jitter of 20 ms that reorders", link{rate: 50e6, delay: 20 * ms, jitter: 20 * ms, reorder: true}, 0.90, 50 * ms},
+		{"Starlink", link{rate: 100e6, delay: 50 * ms, jitter: 25 * ms, reorder: true, loss: 0.01}, 0.85, 60 * ms},
+		{"congested", link{rate: 20e6, delay: 50 * ms, jitter: 20 * ms, reorder: true, loss: 0.02}, 0.80, 70 * ms},
+		{"a buffer of 2 ms", link{rate: 50e6, delay: 20 * ms, buffer: 2 * ms}, 0.95, 2 * ms},
+		{"a policer", link{rate: 20e6, delay: 10 * ms, buffer: ms}, 0.90, ms},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.link.buffer == 0 {
+				c.link.buffer = 300 * ms
+			}
+			s := c.link.add(NewBBR())
+			s.run(3 * time.Second)
+			m := s.measure(12 * time.Second)
+			t.Logf("%.1f %%, queue %v median, %v p99, %v max", 100*m.share, m.p50, m.p99, m.max)
+			if m.share < c.floor || m.p99 > c.p99+ms {
+				t.Errorf("%.1f %% of the rate, queue %v p99; want %.0f %%, %v", 100*m.share, m.p99, 100*c.floor, c.p99)
+			}
+		})
+	}
+}
+
+func TestBBRFollowsALinkWhoseRateChangesFourfold(t *testing.T) {
+	for _, delay := range []time.Duration{5 * ms, 20 * ms, 60 * ms} {
+		l := &link{rate: 40e6, delay: delay, buffer: 300 * ms}
+		s := l.add(NewBBR())
+		l.run(4 * time.Second)
+		for _, rate := range []float64{10e6, 40e6} {
+			l.rate = rate
+			l.run(900*ms + 20*delay)
+			m := s.measure(500 * ms)
+			if m.share < 0.85 || m.p50 > 100*ms {
+				t.Errorf("one-way delay %v, %v bit/s: soon after %.1f %% of it, queue %v", delay, rate, 100*m.share, m.p50)
+			}
+			l.run(3 * time.Second)
+		}
+	}
+}
+
+func TestBBRRemembersTheRateWhileLittleIsSent(t *testing.T) {
+	l := &link{rate: 50e6, delay: 20 * ms, buffer: 300 * ms}
+	b := NewBBR()
+	s := l.add(b)
+	l.run(3 * time.Second)
+	s.demand = 1e6
+	l.run(3 * time.Second)
+	if m := s.measure(5 * time.Second); m.p99 > 5*ms {
+		t.Errorf("a queue of %v at 2 %% of the rate", m.p99)
+	}
+	if b.Bandwidth() < 40e6 || b.Bandwidth() > 60e6 {
+		t.Errorf("it believes in %.0f bit/s after a time of 1 Mbit/s", b.Bandwidth())
+	}
+	s.demand = 0
+	s.send()
+	l.run(300 * ms)
+	if m := s.measure(500 * ms); m.share < 0.9 {
+		t.Errorf("%.1f %% of the rate soon after", 100*m.share)
+	}
+}
+
+// Whatever the link does, the sums stay sane: no rate of nothing, no window of nothing.
+func TestBBRSurvivesAnyLink(t *testing.T) {
+	for seed := range uint64(30) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		l := &link{rate: 1e5 * float64(1+r.IntN(1000)), delay: time.Duration(r.IntN(300)) * ms, buffer: time.Duration(1+r.IntN(500)) * ms,
+			jitter: time.Duration(r.IntN(40)) * ms, reorder: r.IntN(2) == 0, loss: r.Float64() * r.Float64() / 2}
+		b := NewBBR()
+		l.add(b)
+		for range 20 {
+			l.run(300 * ms)
+			l.rate = 1e5 * float64(1+r.IntN(1000))
+			packets, bytes := b.Window()
+			if packets < 1 || packets > MaxWindow || bytes < packetSize || b.PacingRate() < 0 || b.PacingRate() > 2e10 {
+				t.Fatalf("seed %d: window %d packets, %d bytes, pace %d", seed, packets, bytes, b.PacingRate())
+			}
+		}
+	}
+}
+
+// share is what the first of two senders over one link of 20 Mbit/s, 40 ms,
+// gets of what both get; the second begins 5 s later.
+func share(buffer time.Duration, first, second Controller) float64 {
+	l := &link{rate: 20e6, delay: 20 * ms, buffer: buffer}
+	a := l.add(first)
+	l.run(5 * time.Second)
+	b := l.add(second)
+	l.run(10 * time.Second)
+	x, y := a.delivered, b.delivered
+	l.run(30 * time.Second)
+	return float64(a.delivered-x) / float64(a.delivered-x+b.delivered-y)
+}
+
+func TestBBRSharesWithItself(t *testing.T) {
+	for _, buffer := range []time.Duration{20 * ms, 100 * ms, 300 * ms} {
+		if s := share(buffer, NewBBR(), NewBBR()); s < 0.4 || s > 0.6 {
+			t.Errorf("buffer %v: the first gets %.2f", buffer, s)
+		}
+	}
+}
+
+// Beside loss-based flows it neither starves nor starves them. (Fair within a
+// factor of two would be 0.33 to 0.67.)
+func TestBBRSharesWithLossBasedFlows(t *testing.T) {
+	for _, buffer := range []time.Duration{40 * ms, 100 * ms} {
+		for name, other := range map[string]Controller{"CUBIC": newTestCubic(), "New Reno": NewNewReno()} {
+			s := share(buffer, NewBBR(), other)
+			t.Logf("buffer %v, beside %s: %.2f", buffer, name, s)
+			if s < 0.2 || s > 0.8 {
+				t.Errorf("buffer %v: beside %s it gets %.2f", buffer, name, s)
+			}
+		}
+	}
+}
