@@ -173,9 +173,7 @@ func TestNATFollowsWANs(t *testing.T) {
 func TestPortal(t *testing.T) {
 	l := newLab(t)
 	l.tunnel()
-	// As the package's documentation tells the client's owner.
-	l.client.Run("ip addr add "+publicV4+"/32 dev eth0", "ip route add 172.19.152.3 dev eth0", "ip route add default via 172.19.152.3",
-		"ip addr add "+publicV6+"/128 dev eth0 nodad", "ip -6 route add fd19:152::3 dev eth0", "ip -6 route add default via fd19:152::3")
+	l.holdPublic()
 	l.serve(l.client, "client", "::", 80)
 	l.serve(l.client, "client", "::", port)
 	l.serve(l.client, "client", "::", 22)
@@ -215,6 +213,7 @@ func TestPortal(t *testing.T) {
 	l.expect(l.local, serverV4, 80, "", "server "+wan1V4)
 	l.expect(l.local, publicV4, 80, "", "client 172.19.152.3")
 	l.checkTooBig()
+	l.checkReject()
 	l.leaked.Store(0)
 	l.checkPaths()
 	l.checkNeighbours()
@@ -271,6 +270,22 @@ func (l *lab) checkTooBig() {
 		time.Sleep(time.Millisecond)
 	}
 	ask("after")
+}
+
+// checkReject lets the remote's own firewall refuse what is for the client: it
+// is heard.
+func (l *lab) checkReject() {
+	l.t.Helper()
+	l.remote.Run("nft add table inet fw", "nft add chain inet fw forward { type filter hook forward priority 0 ; }",
+		"nft add rule inet fw forward tcp dport 82 reject with tcp reset", "nft add rule inet fw forward udp dport 82 reject")
+	for _, address := range []string{publicV4, publicV6} {
+		for _, network := range []string{"tcp", "udp"} {
+			if got := l.ask(l.server, network, address, 82, ""); !strings.Contains(got, "refused") {
+				l.t.Errorf("%s to %s, which the host's firewall refuses: %q", network, address, got)
+			}
+		}
+	}
+	l.remote.Run("nft delete table inet fw")
 }
 
 // checkNeighbours makes the remote's provider forget, and then doubt, where
@@ -381,6 +396,89 @@ func TestConnectionOutlivesKill(t *testing.T) {
 		if _, err := io.ReadFull(way[1], buf); err != nil || string(buf) != said {
 			t.Errorf("from %v: %q, %v", way[0].LocalAddr(), buf, err)
 		}
+	}
+}
+
+// What the client has under way goes on after the remote portal was killed, or
+// stopped, and started again, though servers sent on in between: the host may
+// take none of it for its own, nor refuse it where its ruleset is still there.
+func TestClientOutlivesRestart(t *testing.T) {
+	for _, killed := range []bool{true, false} {
+		t.Run(map[bool]string{true: "killed", false: "stopped"}[killed], func(t *testing.T) {
+			l := newLab(t)
+			l.tunnel()
+			l.holdPublic()
+			l.serve(l.client, "client", "::", 80)
+			spec := l.spec(l.remote, config.RoutingPortal)
+			l.apply(l.local, l.spec(l.local, config.RoutingPortal))
+			remote := l.apply(l.remote, spec)
+
+			families := map[string]string{publicV4: serverV4, publicV6: serverV6}
+			var calls []*call
+			for public, from := range families {
+				calls = append(calls, l.call(public, "client "+from))
+			}
+			for _, c := range calls {
+				c.expect("before")
+			}
+			client, server := l.connection(publicV4, 81)
+			ping := func(public string) error {
+				_, err := l.server.Try("ping -c1 -W1 -e 4725 " + public)
+				return err
+			}
+			for public := range families {
+				if err := ping(public); err != nil {
+					t.Fatalf("ping %s: %v", public, err)
+				}
+			}
+
+			if !killed {
+				l.undo(l.remote, remote)
+			}
+			l.end[l.remote].Load().Close()
+			if killed {
+				for public := range families {
+					if ping(public) == nil {
+						t.Errorf("the host answers for the client's %s", public)
+					}
+				}
+				if _, err := server.Write([]byte("?")); err != nil {
+					t.Error(err)
+				}
+			}
+			for public, from := range families { // new ones
+				calls = append(calls, l.call(public, "client "+from))
+			}
+			time.Sleep(50 * time.Millisecond)
+			l.remote.Do(func() {
+				if kept, err := Inherit(l.dir[l.remote], "nc0"); err != nil || kept != killed {
+					t.Fatalf("Inherit: kept %v, %v", kept, err)
+				}
+			})
+			l.open(l.remote)
+			l.apply(l.remote, spec)
+
+			for i, c := range calls {
+				c.expect("after")
+				if n := c.refused.Load(); n > 0 && killed && i < len(families) {
+					t.Errorf("the host refused %d packets to the client", n)
+				}
+				c.hangUp()
+			}
+			if !killed {
+				return // the host was on its own for a while, and may have refused the rest
+			}
+			client.SetReadDeadline(time.Now().Add(5 * time.Second))
+			if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
+				t.Errorf("a connection to the client: %v", err)
+			}
+			for public := range families {
+				crossed := l.crossed.Load()
+				if err := ping(public); err != nil || l.crossed.Load() == crossed {
+					t.Errorf("ping %s: %v, %d packets through the tunnel", public, err, l.crossed.Load()-crossed)
+				}
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -34,6 +35,7 @@ type lab struct {
 	dir                                     map[*nstest.NS]string // of journals
 	crossed                                 atomic.Int64          // packets through the tunnel
 	leaked                                  atomic.Int64          // of those, the portal's own
+	end                                     map[*nstest.NS]*atomic.Pointer[tundevice.TUN]
 }
 
 // Addresses in the lab; the v6 ones are made of the last byte of each network.
@@ -124,13 +126,23 @@ func prefixes(texts ...string) (list []netip.Prefix) {
 // tunnel makes nc0 on both portals and carries packets between them.
 func (l *lab) tunnel() {
 	l.t.Helper()
-	ends := map[*nstest.NS]*tundevice.TUN{}
-	for _, ns := range []*nstest.NS{l.local, l.remote} {
-		ns.Do(func() { ends[ns] = makeTunnel(l.t, l.spec(ns, config.RoutingNone).Address) })
-		l.settle(ns, "nc0")
+	l.end = map[*nstest.NS]*atomic.Pointer[tundevice.TUN]{l.local: {}, l.remote: {}}
+	l.open(l.local)
+	l.open(l.remote)
+}
+
+// open makes a portal's nc0, or makes it again after that was closed.
+func (l *lab) open(ns *nstest.NS) {
+	l.t.Helper()
+	var dev *tundevice.TUN
+	ns.Do(func() { dev = makeTunnel(l.t, l.spec(ns, config.RoutingNone).Address) })
+	l.settle(ns, "nc0")
+	l.end[ns].Store(dev)
+	other := l.local
+	if ns == l.local {
+		other = l.remote
 	}
-	l.carry(ends[l.local], ends[l.remote])
-	l.carry(ends[l.remote], ends[l.local])
+	l.carry(dev, l.end[other])
 }
 
 func makeTunnel(t testing.TB, addrs []netip.Prefix) *tundevice.TUN {
@@ -144,7 +156,7 @@ func makeTunnel(t testing.TB, addrs []netip.Prefix) *tundevice.TUN {
 	return dev
 }
 
-func (l *lab) carry(from, to *tundevice.TUN) {
+func (l *lab) carry(from *tundevice.TUN, to *atomic.Pointer[tundevice.TUN]) {
 	l.t.Cleanup(func() { from.Close() })
 	go func() {
 		bufs, sizes := make([][]byte, from.BatchSize()), make([]int, from.BatchSize())
@@ -162,7 +174,9 @@ func (l *lab) carry(from, to *tundevice.TUN) {
 					l.leaked.Add(1)
 				}
 				l.crossed.Add(1)
-				to.Write([][]byte{p}, tundevice.Headroom)
+				if dev := to.Load(); dev != nil {
+					dev.Write([][]byte{p}, tundevice.Headroom)
+				}
 			}
 		}
 	}()
@@ -291,6 +305,98 @@ func (l *lab) expect(ns *nstest.NS, address string, port int, bind, want string)
 		}
 	}
 }
+
+// holdPublic gives the client the public addresses, as the package's
+// documentation tells its owner.
+func (l *lab) holdPublic() {
+	l.t.Helper()
+	l.client.Run("ip addr add "+publicV4+"/32 dev eth0", "ip route add 172.19.152.3 dev eth0", "ip route add default via 172.19.152.3",
+		"ip addr add "+publicV6+"/128 dev eth0 nodad", "ip -6 route add fd19:152::3 dev eth0", "ip -6 route add default via fd19:152::3")
+}
+
+// connection is one of TCP from the server to the client's address:port.
+func (l *lab) connection(address string, port int) (client, server net.Conn) {
+	l.t.Helper()
+	at := net.JoinHostPort(address, fmt.Sprint(port))
+	var listener net.Listener
+	var err error
+	l.client.Do(func() { listener, err = net.Listen("tcp", at) })
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer listener.Close()
+	l.server.Do(func() { server, err = net.DialTimeout("tcp", at, 3*time.Second) })
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { server.Close() })
+	if client, err = listener.Accept(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { client.Close() })
+	return client, server
+}
+
+// call is a UDP flow from the server that asks what serve answers, every
+// millisecond.
+type call struct {
+	t       *testing.T
+	conn    net.Conn
+	want    string
+	refused atomic.Int64 // packets, by an ICMP error
+	over    chan struct{}
+}
+
+// call begins one to port 80 of address, of whose answers want is the right one.
+func (l *lab) call(address, want string) *call {
+	l.t.Helper()
+	c := &call{t: l.t, want: want, over: make(chan struct{})}
+	var err error
+	l.server.Do(func() { c.conn, err = net.Dial("udp", net.JoinHostPort(address, "80")) })
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(c.hangUp)
+	go func() {
+		defer close(c.over)
+		for {
+			_, err := c.conn.Write([]byte("?"))
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				c.refused.Add(1)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	return c
+}
+
+// expect waits for an answer to what is asked from now on.
+func (c *call) expect(when string) {
+	c.t.Helper()
+	c.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	buf := make([]byte, 100)
+	for { // what came in before
+		if _, err := c.conn.Read(buf); errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+	}
+	var n int
+	err := error(syscall.ECONNREFUSED)
+	c.conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+	for errors.Is(err, syscall.ECONNREFUSED) {
+		if n, err = c.conn.Read(buf); err != nil {
+			c.refused.Add(1)
+		}
+	}
+	if got := strings.TrimSpace(string(buf[:n])); got != c.want {
+		c.t.Errorf("%s: %s is answered %q, %v, want %q", when, c.conn.RemoteAddr(), got, err, c.want)
+	}
+}
+
+func (c *call) hangUp() { c.conn.Close(); <-c.over }
 
 // state is everything that this package may change, as text.
 func state(t *testing.T, ns *nstest.NS) map[string][]string {

@@ -48,6 +48,10 @@ const (
 // portal, says "a connection of the host's own".
 const hostMark = 1 << 30
 
+// clientMark is the bit of connection marks that, there too, says "it has
+// crossed the tunnel". It decides no route.
+const clientMark = 1 << 29
+
 const (
 	protoTCP = 6
 	protoUDP = 17

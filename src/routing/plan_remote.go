@@ -143,38 +143,52 @@ func (p *planner) answerARP(public []netip.Addr, outside []string) {
 }
 
 // markHost is the ruleset that marks the host's own connections, and what
-// belongs to them when it comes back. What an ICMP error belongs to is not the
-// host's, though the host sends it: hence not "related".
+// belongs to them when it comes back. The host's own are those that it sends
+// on. What an ICMP error belongs to is not, though the host sends it: hence not
+// "related". Neither is what comes in: while nc0 is away, the local table gets
+// what is the client's, and a mark would keep a flow from the client for as
+// long as somebody sends on it.
+//
+// Nor does the host then refuse, or answer, what has crossed the tunnel: the
+// client will. It has crossed after the host's own firewall let it pass:
+// whatever that rejects, it may.
 func markHost(tunnel string, public []netip.Addr) string {
 	var own, back strings.Builder
 	for _, family := range []struct {
-		word  string
-		addrs []string
-	}{{"ip", texts(public, false)}, {"ip6", texts(public, true)}} {
+		word    string
+		addrs   []string
+		answers []string // the kernel's own, where no socket is
+	}{
+		{"ip", texts(public, false), []string{"tcp flags & rst == rst", "icmp type destination-unreachable icmp code port-unreachable", "icmp type echo-reply"}},
+		{"ip6", texts(public, true), []string{"tcp flags & rst == rst", "icmpv6 type destination-unreachable icmpv6 code port-unreachable", "icmpv6 type echo-reply"}},
+	} {
 		if len(family.addrs) == 0 {
 			continue
 		}
 		set := "{ " + strings.Join(family.addrs, ", ") + " }"
-		fmt.Fprintf(&own, "\t\t%s %%s %s ct state new,established ct mark set ct mark or %#x\n", family.word, set, hostMark)
+		for _, answer := range family.answers {
+			fmt.Fprintf(&own, "\t\t%s saddr %s ct mark and %#x == %#x %s drop\n", family.word, set, hostMark|clientMark, clientMark, answer)
+		}
+		fmt.Fprintf(&own, "\t\t%s saddr %s ct state new,established ct mark set ct mark or %#x\n", family.word, set, hostMark)
 		fmt.Fprintf(&back, "\t\t%s daddr %s ct mark and %#x == %#x meta mark set meta mark or %#x\n", family.word, set, hostMark, hostMark, hostMark)
 		if family.word == "ip6" {
 			fmt.Fprintf(&back, "\t\tip6 daddr %s icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } meta mark set meta mark or %#x\n", set, hostMark)
 		}
 	}
-	rules := func(direction string) string { return strings.ReplaceAll(own.String(), "%s", direction) }
-	return fmt.Sprintf(`	chain output {
+	return fmt.Sprintf(`	chain postrouting {
+		type filter hook postrouting priority mangle; policy accept;
+		iifname "%[1]s" ct mark set ct mark or %#[2]x
+		oifname "%[1]s" ct mark set ct mark or %#[2]x
+	}
+	chain output {
 		type filter hook output priority mangle; policy accept;
 		oifname "%[1]s" return
-%[2]s	}
-	chain input {
-		type filter hook input priority mangle; policy accept;
-		iifname "%[1]s" return
 %[3]s	}
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
 		iifname "%[1]s" return
 %[4]s	}
-`, tunnel, rules("saddr"), rules("daddr"), back.String())
+`, tunnel, clientMark, own.String(), back.String())
 }
 
 func texts(addrs []netip.Addr, v6 bool) (list []string) {

@@ -44,7 +44,9 @@
 //   - TCP to KeepPorts, and the tunnel's own Listens;
 //   - answers to connections of the host itself. They are known by a bit of
 //     the connection mark, not by a range of ports, which the client would
-//     lose; so the host can still resolve names and install packages;
+//     lose; so the host can still resolve names and install packages. What
+//     has crossed the tunnel has another bit: while there is no nc0, between a
+//     kill and the next start, the host neither refuses nor answers it;
 //   - IPv6 neighbour discovery. For IPv4 a proxy ARP entry answers, since
 //     the kernel does not for an address that it would route elsewhere.
 //
