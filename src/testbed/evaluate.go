@@ -5,9 +5,12 @@ package testbed
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -30,6 +33,7 @@ type EvaluateConfig struct {
 	Routing    string        // of the tunnels; empty: nat
 	Program    string        // the daemon; empty: build/netcombiner
 	Dir        string        // where results.json goes; empty: build/evaluation
+	Keep       bool          // what results.json there has and this evaluation does not measure again
 }
 
 // Part is an evaluation that can be run alone.
@@ -45,15 +49,31 @@ type Part struct {
 	speeds [][]int64
 	run    func(context.Context, *evaluation) error // may be nil
 	// lasts estimates how long run takes; nil: not known.
-	lasts func(EvaluateConfig) time.Duration
+	lasts func(*evaluation) time.Duration
 }
 
 // Parts lists the evaluations in the order in which they run.
 var Parts = []Part{
-	{Name: "emulator", Title: "The emulated links are true", run: evaluateEmulator},
-	{Name: "equal", Title: "One TCP flow over two equal links", run: evaluateEqual},
-	{Name: "failover", Title: "A UDP call while a link dies silently", Figures: []string{"4.2", "C.2"}, run: evaluateFailover},
-	{Name: "regain", Title: "A link lost for 15 s and regained", Figures: []string{"4.2.4"}, run: evaluateRegain},
+	{Name: "emulator", Title: "The emulated links are true", run: evaluateEmulator,
+		lasts: func(e *evaluation) time.Duration { return time.Duration(3*len(directions)*e.Runs) * 13 * time.Second }},
+	{Name: "call", Title: "A UDP call over two links that stay up", Figures: []string{"4.1", "C.1"}, run: evaluateCall,
+		lasts: func(e *evaluation) time.Duration { return e.each(6500*time.Millisecond) * 3 / 2 }},
+	{Name: "failover", Title: "A UDP call while a link dies silently", Figures: []string{"4.2", "C.2"}, run: evaluateFailover,
+		lasts: func(e *evaluation) time.Duration { return e.each(7*time.Second) * 7 / 2 }},
+	{Name: "outage", Title: "A UDP call while both links die and return", Figures: []string{"4.3", "C.3"}, run: evaluateOutage,
+		lasts: func(e *evaluation) time.Duration { return e.each(outageLasts + 2*time.Second) }},
+	{Name: "bothways", Title: "One TCP flow down and up", Figures: []string{"4.4"}, speeds: [][]int64{{1 * mb, 1 * mb}, {1 * mb, 2 * mb}, {2 * mb, 2 * mb}}, run: evaluateBothWays},
+	{Name: "address", Title: "The client holds the remote portal's address", Figures: []string{"4.5"}, run: evaluateAddress,
+		lasts: func(e *evaluation) time.Duration { return time.Duration(len(e.transports)) * 5 * time.Second }},
+	{Name: "equal", Title: "One TCP flow over two equal links", Figures: []string{"4.6", "C.6"}, speeds: [][]int64{{1 * mb, 1 * mb}, {2 * mb, 2 * mb}}, run: evaluateEqual},
+	{Name: "unequal", Title: "One TCP flow over two unequal links", Figures: []string{"4.7"},
+		speeds: [][]int64{{1 * mb, 1 * mb}, {1 * mb, 2 * mb}, {2 * mb, 2 * mb}, {2 * mb, 4 * mb}, {4 * mb, 4 * mb}}, run: evaluateUnequal},
+	{Name: "four", Title: "One TCP flow over two to four equal links", Figures: []string{"4.8"}, speeds: equals(2, 4, 2*mb)},
+	{Name: "variation", Title: "A link's capacity changes", Figures: []string{"4.9"}, run: evaluateVariation, lasts: variationLasts},
+	{Name: "regain", Title: "A link lost for 15 s and regained", Figures: []string{"4.2.4"}, run: evaluateRegain,
+		lasts: func(e *evaluation) time.Duration { return e.each(regainEnd + time.Second) }},
+	{Name: "scaling", Title: "One TCP flow over one to eight equal links", Figures: []string{"4.10"},
+		speeds: slices.Concat(equals(1, 8, 1*mb), equals(1, 8, 2*mb), equals(1, 8, 4*mb)), run: evaluateScaling},
 	{Name: "restart", Title: "A portal killed and started again", run: evaluateRestart},
 	{Name: "profiles", Title: "One TCP flow over links as they are: the public link profiles", Cases: profileCases(), run: evaluateProfiles},
 	{Name: "latency", Title: "A ping and a call while DSL and LTE are full", Cases: latencyCases(), run: evaluateLatency},
@@ -70,6 +90,7 @@ type evaluation struct {
 	cases      []string // of it, chosen; patterns, none: all
 	transports []string
 	directions []direction
+	speeds     speeds // measured so far
 	out        io.Writer
 }
 
@@ -100,11 +121,20 @@ func Evaluate(ctx context.Context, c EvaluateConfig, out io.Writer) error {
 		return err
 	}
 	e := &evaluation{EvaluateConfig: c, transports: split(cmp.Or(c.Transports, "udp,tcp")), directions: ways, out: out}
-	e.report = &Report{Started: time.Now().UTC().Truncate(time.Second), Machine: measure.ThisMachine(), Runs: c.Runs, Scale: c.Scale}
+	e.report = &Report{}
+	if c.Keep {
+		if e.report, err = keep(filepath.Join(c.Dir, "results.json"), chosen); err != nil {
+			return err
+		}
+	}
+	e.report.Started, e.report.Machine, e.report.Daemon = now(), measure.ThisMachine(), version(c.Program)
+	e.report.Runs, e.report.Scale = c.Runs, c.Scale
+	fmt.Fprintln(out, e.estimate(chosen))
 	var failed error
 	for i, p := range chosen {
 		fmt.Fprintf(out, "[%d/%d] %s: %s\n", i+1, len(chosen), p.Name, p.Title)
 		e.part, e.cases = p.Name, p.cases
+		done := PartRun{Name: p.Name, Title: p.Title, Figures: p.Figures, Started: now()}
 		if err := e.measure(ctx, p.Part); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -114,7 +144,10 @@ func Evaluate(ctx context.Context, c EvaluateConfig, out io.Writer) error {
 			e.report.Errors = append(e.report.Errors, err.Error())
 			failed = errors.Join(failed, err)
 		}
-		if err := e.save(); err != nil {
+		// Kept after every part: an interruption loses one at most.
+		done.Seconds, e.report.Seconds = time.Since(done.Started).Seconds(), time.Since(e.report.Started).Seconds()
+		e.report.Parts = append(e.report.Parts, done)
+		if err := writeJSON(filepath.Join(c.Dir, "results.json"), e.report); err != nil {
 			return err
 		}
 	}
@@ -132,10 +165,80 @@ func (e *evaluation) save() error {
 
 // measure runs one part.
 func (e *evaluation) measure(ctx context.Context, p Part) error {
+	for _, rates := range p.speeds {
+		if err := e.combine(ctx, rates); err != nil {
+			return fmt.Errorf("%s: %w", linksName(rates), err)
+		}
+	}
 	if p.run == nil {
 		return nil
 	}
 	return p.run(ctx, e)
+}
+
+// estimate says how long the chosen parts will take.
+func (e *evaluation) estimate(chosen []choice) string {
+	var sum time.Duration
+	var unknown []string
+	var sets [][]int64
+	for _, p := range chosen {
+		sets = append(sets, p.speeds...)
+		switch {
+		case p.lasts != nil:
+			sum += p.lasts(e)
+		case p.speeds == nil:
+			unknown = append(unknown, p.Name)
+		}
+	}
+	sum += e.speedsLast(sets)
+	text := fmt.Sprintf("%d runs of each figure: about %d min", e.Runs, int(sum.Minutes())+1)
+	if len(unknown) > 0 {
+		text += ", and what " + strings.Join(unknown, ", ") + " take"
+	}
+	return text
+}
+
+// each is how long something takes that is done in every run, direction and
+// over every transport.
+func (e *evaluation) each(d time.Duration) time.Duration {
+	return time.Duration(len(e.transports)*len(e.directions)*e.Runs) * d
+}
+
+// keep reads the report of an earlier evaluation, without what it says of
+// failures of the parts that are now chosen. There need not be one.
+func keep(file string, chosen []choice) (*Report, error) {
+	r := &Report{}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("what an earlier evaluation left cannot be kept: %w", err)
+	}
+	for i := range r.Rows {
+		r.Rows[i].kept = true
+	}
+	for i := range r.Series {
+		r.Series[i].kept = true
+	}
+	again := func(name string) bool {
+		return slices.ContainsFunc(chosen, func(c choice) bool { return c.Name == name })
+	}
+	r.Parts = slices.DeleteFunc(r.Parts, func(p PartRun) bool { return again(p.Name) })
+	r.Errors = slices.DeleteFunc(r.Errors, func(e string) bool { name, _, _ := strings.Cut(e, ":"); return again(name) })
+	return r, nil
+}
+
+// now is a moment for a report.
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
+
+// version is what the daemon says of itself, if anything.
+func version(program string) string {
+	out, _ := exec.Command(cmp.Or(program, lab.Program), "version").Output()
+	return strings.TrimSpace(string(out))
 }
 
 // choice is a part to run, and which of its cases.
@@ -145,8 +248,8 @@ type choice struct {
 }
 
 // choose finds the parts named in a comma-separated list, by their own names
-// or by a figure of the paper that they measure. A name may be followed by a colon and a pattern of its cases; parts named again with another
-// run those too.
+// or by a figure of the paper that they measure. A name may be followed by a
+// colon and a pattern of its cases; parts named again with another run those too.
 func choose(only string) (chosen []choice, err error) {
 	names := split(only)
 	if len(names) == 0 {
@@ -210,12 +313,19 @@ func (e *evaluation) say(format string, a ...any) { fmt.Fprintf(e.out, "  "+form
 
 // add adds a figure to the report and tells it.
 func (e *evaluation) add(name, metric, unit string, target *Target, samples []float64) {
-	row := e.report.Add(e.part, name, metric, unit, target, samples)
+	e.put(Row{Case: name, Metric: metric, Unit: unit, Target: target, Samples: samples})
+}
+
+// put adds a row to the report, in the part running now unless it names
+// another, and tells it.
+func (e *evaluation) put(row Row) {
+	row.Part = cmp.Or(row.Part, e.part)
+	row = e.report.Put(row)
 	verdict := ""
-	if target != nil {
-		verdict = fmt.Sprintf(" (target %v: %s)", target, map[bool]string{true: "met", false: "MISSED"}[row.Met])
+	if row.Target != nil {
+		verdict = fmt.Sprintf(" (target %v: %s)", row.Target, map[bool]string{true: "met", false: "MISSED"}[row.Met])
 	}
-	e.say("%s: %s: median %s %s%s", name, metric, number(row.Median), unit, verdict)
+	e.say("%s: %s: median %s %s%s", row.Case, row.Metric, number(row.Median), row.Unit, verdict)
 }
 
 // exactness adds how many frames the emulator carried late since it was last
@@ -290,11 +400,4 @@ func even(n int, rate int64) (links []lab.LinkConfig) {
 		links = append(links, lab.Symmetric(string(rune('a'+i)), link.Shape{Rate: rate, Delay: 5 * time.Millisecond}))
 	}
 	return links
-}
-
-// spare is a link like those of even that no tunnel uses.
-func spare(rate int64) lab.LinkConfig {
-	l := lab.Symmetric("direct", link.Shape{Rate: rate, Delay: 5 * time.Millisecond})
-	l.Spare = true
-	return l
 }

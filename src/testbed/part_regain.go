@@ -25,7 +25,7 @@ const (
 // during a TCP flow, and regained.
 func evaluateRegain(ctx context.Context, e *evaluation) error {
 	const rate = 8e6
-	l, err := lab.New(lab.Config{Links: append(even(2, rate), spare(rate))})
+	l, err := lab.New(lab.Config{Links: even(2, rate)})
 	if err != nil {
 		return err
 	}
@@ -35,9 +35,12 @@ func evaluateRegain(ctx context.Context, e *evaluation) error {
 		if err != nil {
 			return err
 		}
-		for _, d := range directions {
+		for _, d := range e.directions {
 			var after, below, silence []float64
 			name := fmt.Sprintf("8+8 Mbit/s %s %s", transport, d.name)
+			series := Series{Part: e.part, Case: name, Step: seriesStep.Seconds(), Events: []Event{
+				{At: regainCut.Seconds(), Text: "one link dies"}, {At: regainReturn.Seconds(), Text: "it is back"},
+			}}
 			for run := range e.Runs {
 				r, err := regain(ctx, l, t, d.down)
 				if err != nil {
@@ -49,9 +52,11 @@ func evaluateRegain(ctx context.Context, e *evaluation) error {
 				after = append(after, 100*r.after/r.before)
 				below = append(below, float64(r.below)/1e6)
 				silence = append(silence, float64(r.silence)/1e6)
+				series.Runs = append(series.Runs, scale(r.course, 1e-6))
 			}
-			e.add(name, "rate 3 s after the return, of before", "%", AtLeast(90), after)
-			e.add(name, "longest time below 90 % of the survivor's rate", "ms", AtMost(1000), below)
+			e.report.PutSeries(series)
+			e.put(Row{Case: name, Metric: "rate 3 s after the return, of before", Unit: "%", Target: AtLeast(95), Samples: after, Paper: "not reached"})
+			e.put(Row{Case: name, Metric: "longest time below 90 % of the survivor's rate", Unit: "ms", Target: AtMost(1000), Samples: below, Paper: "not reached"})
 			e.add(name, "longest silence", "ms", nil, silence)
 		}
 		t.Close()
@@ -64,6 +69,7 @@ type regained struct {
 	before, alone, after float64
 	below                time.Duration // less than nine tenths of alone
 	silence              time.Duration
+	course               []float64 // each seriesStep
 }
 
 func regain(ctx context.Context, l *lab.Lab, t *lab.Tunnel, down bool) (r regained, err error) {
@@ -95,6 +101,7 @@ func regain(ctx context.Context, l *lab.Lab, t *lab.Tunnel, down bool) (r regain
 	r.alone = s.Rate(regainCut+3*time.Second, regainReturn)
 	r.below = s.Below(regainCut, regainEnd, regainWindow, 0.9*r.alone)
 	r.after = s.Rate(regainAgain, regainEnd)
+	r.course = s.Series(regainEnd, seriesStep)
 	r.silence, _ = s.Silence(regainCut, regainEnd)
 	return r, nil
 }

@@ -22,13 +22,26 @@ type Report struct {
 	Started time.Time       `json:"started"`
 	Seconds float64         `json:"seconds"`
 	Machine measure.Machine `json:"machine"`
+	Daemon  string          `json:"daemon"` // its version
 	Runs    int             `json:"runs"`
 	Scale   float64         `json:"scale"` // of the rates of the parts with real links' rates; 1: as they are named
+	Parts   []PartRun       `json:"parts"`
 	Rows    []Row           `json:"rows"`
+	Series  []Series        `json:"series,omitempty"`
 	Errors  []string        `json:"errors,omitempty"` // parts that could not be measured
 }
 
-// Row is one figure.
+// PartRun is a part that was measured.
+type PartRun struct {
+	Name    string    `json:"name"`
+	Title   string    `json:"title"`
+	Figures []string  `json:"figures,omitempty"` // of the paper
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds"`
+}
+
+// Row is one figure. Its case ends in the transport and the direction where
+// there are several: "8+8 Mbit/s udp down".
 type Row struct {
 	Part    string    `json:"part"`
 	Case    string    `json:"case"`
@@ -41,6 +54,30 @@ type Row struct {
 	Target  *Target   `json:"target,omitempty"`
 	Met     bool      `json:"met"`  // true where there is no target
 	Load    float64   `json:"load"` // the host's load average when it was done
+
+	Paper  string   `json:"paper,omitempty"`  // what the paper has for it
+	Single *float64 `json:"single,omitempty"` // the same without a tunnel over the best single link: the median
+	Links  []int64  `json:"links,omitempty"`  // the rates of a throughput's links, bit/s
+
+	kept bool // from an earlier evaluation
+}
+
+// Series is a rate over time, of every run.
+type Series struct {
+	Part   string      `json:"part"`
+	Case   string      `json:"case"` // as a Row's
+	Step   float64     `json:"step"` // seconds from one value to the next
+	Runs   [][]float64 `json:"runs"` // Mbit/s of payload in each step
+	Events []Event     `json:"events,omitempty"`
+
+	kept bool // from an earlier evaluation
+}
+
+// Event is what happens in the course of a Series.
+type Event struct {
+	At   float64 `json:"at"`            // seconds
+	Text string  `json:"text"`          //
+	Sum  float64 `json:"sum,omitempty"` // Mbit/s that the links give alone from then on; 0: not measured
 }
 
 // Target is what a figure should be.
@@ -83,12 +120,24 @@ func (t *Target) String() string {
 
 // Add adds a figure with one sample a run.
 func (r *Report) Add(part, name, metric, unit string, target *Target, samples []float64) Row {
-	row := Row{
-		Part: part, Case: name, Metric: metric, Unit: unit, Samples: samples, Target: target, Load: measure.Load(),
-		Median: measure.Median(samples), Q1: measure.Quantile(samples, 0.25), Q3: measure.Quantile(samples, 0.75), Met: target.met(samples),
-	}
-	r.Rows = append(r.Rows, row)
+	return r.Put(Row{Part: part, Case: name, Metric: metric, Unit: unit, Target: target, Samples: samples})
+}
+
+// Put adds a row whose samples are known, and works out the rest. It replaces
+// one of an earlier evaluation of the same part, case and metric.
+func (r *Report) Put(row Row) Row {
+	row.Median, row.Q1, row.Q3 = measure.Median(row.Samples), measure.Quantile(row.Samples, 0.25), measure.Quantile(row.Samples, 0.75)
+	row.Met, row.Load = row.Target.met(row.Samples), measure.Load()
+	r.Rows = append(slices.DeleteFunc(r.Rows, func(old Row) bool {
+		return old.kept && old.Part == row.Part && old.Case == row.Case && old.Metric == row.Metric
+	}), row)
 	return row
+}
+
+// PutSeries adds a series, in the place of an earlier evaluation's of the same
+// part and case.
+func (r *Report) PutSeries(s Series) {
+	r.Series = append(slices.DeleteFunc(r.Series, func(old Series) bool { return old.kept && old.Part == s.Part && old.Case == s.Case }), s)
 }
 
 // Table writes the rows as a table that Markdown also understands.

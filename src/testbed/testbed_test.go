@@ -130,6 +130,9 @@ func TestChoose(t *testing.T) {
 	if parts, _ := choose("profiles:loss_2,profiles"); len(parts) != 1 || parts[0].cases != nil {
 		t.Errorf("a part and one of its cases is %+v, want the whole", parts)
 	}
+	if parts, _ := choose("4.6,equal,C.6"); len(parts) != 1 || parts[0].Name != "equal" {
+		t.Errorf("the paper's figure 4.6 is %v", parts)
+	}
 	if parts, _ := choose(""); len(parts) != len(Parts) {
 		t.Errorf("without a choice %d parts of %d run", len(parts), len(Parts))
 	}
@@ -143,5 +146,46 @@ func TestChooseDirections(t *testing.T) {
 	}
 	if _, err := chooseDirections("sideways"); err == nil {
 		t.Error("sideways was taken")
+	}
+}
+
+func TestKeep(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "results.json")
+	if r, err := keep(file, nil); err != nil || len(r.Rows) != 0 {
+		t.Fatalf("from no file: %+v, %v", r, err)
+	}
+	r := &Report{Parts: []PartRun{{Name: "equal"}, {Name: "call"}}, Errors: []string{"call: no", "equal: no"}}
+	r.Add("equal", "case", "metric", "%", nil, []float64{1})
+	r.Add("call", "case", "metric", "%", nil, []float64{2})
+	if err := writeJSON(file, r); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := choose("4.6")
+	r, err := keep(file, again)
+	if err != nil || len(r.Parts) != 1 || r.Parts[0].Name != "call" || !slices.Equal(r.Errors, []string{"call: no"}) {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	r.Add("equal", "case", "metric", "%", nil, []float64{3})
+	if len(r.Rows) != 2 || r.Rows[1].Median != 3 || r.Rows[0].Part != "call" {
+		t.Errorf("%+v, want the row of call kept, that of equal replaced", r.Rows)
+	}
+}
+
+// The paper's figures share their sets of links: each is estimated once.
+func TestEstimate(t *testing.T) {
+	e := &evaluation{EvaluateConfig: EvaluateConfig{Runs: 3, For: 10 * time.Second}, transports: []string{"udp", "tcp"}, directions: directions}
+	four, _ := choose("4.8")
+	scaling, _ := choose("4.10")
+	both, _ := choose("4.8,4.10")
+	if len(four) != 1 || len(both) != 2 || e.speedsLast(four[0].speeds) < 6*time.Minute {
+		t.Fatalf("%v, %v: %v", four, both, e.speedsLast(four[0].speeds))
+	}
+	if a, b := e.estimate(both), e.estimate(scaling); a != b {
+		t.Errorf("4.8 is a part of 4.10, and together they take %q, not %q", a, b)
+	}
+	for name, rates := range map[string][]int64{"8+16 Mbit/s": {1 * mb, 2 * mb}, "16 Mbit/s": {2 * mb}, "4 × 32 Mbit/s": {4 * mb, 4 * mb, 4 * mb, 4 * mb}} {
+		if got := linksName(rates); got != name {
+			t.Errorf("%v is called %q, want %q", rates, got, name)
+		}
 	}
 }

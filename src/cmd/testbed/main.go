@@ -67,7 +67,7 @@ func run(args []string) error {
 		}
 	case "evaluate":
 		var c testbed.EvaluateConfig
-		flags.StringVar(&c.Only, "only", "", "`parts`, separated by commas (default: all); profiles:loss_2 or profiles:jit_* are cases of one")
+		flags.StringVar(&c.Only, "only", "", "`parts`, or figures of the paper (4.6, C.1), separated by commas (default: all); profiles:loss_2 or profiles:jit_* are cases of one")
 		flags.IntVar(&c.Runs, "runs", 0, "`number` of runs of each figure (default 3)")
 		flags.DurationVar(&c.For, "for", 0, "how `long` each throughput measurement lasts (default 10s)")
 		flags.StringVar(&c.Transports, "transports", "", "`names`, separated by commas (default udp,tcp; udp in the parts that are not the paper's)")
@@ -76,11 +76,16 @@ func run(args []string) error {
 		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnels: nat, portal or none (default nat)")
 		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")
 		flags.StringVar(&c.Dir, "dir", "", "`folder` of results.json (default build/evaluation)")
+		flags.BoolVar(&c.Keep, "keep", false, "keep what results.json has and this evaluation does not measure again")
 		do = func(ctx context.Context) error { return testbed.Evaluate(ctx, c, os.Stdout) }
 	case "list":
 		do = func(context.Context) error {
 			for _, p := range testbed.Parts {
-				fmt.Printf("%-10s %s\n", p.Name, p.Title)
+				title := p.Title
+				if len(p.Figures) > 0 {
+					title += " (the paper's " + strings.Join(p.Figures, ", ") + ")"
+				}
+				fmt.Printf("%-10s %s\n", p.Name, title)
 				if len(p.Cases) > 0 {
 					fmt.Printf("%-10s   cases: %s\n", "", strings.Join(p.Cases, ", "))
 				}

@@ -54,7 +54,6 @@ type LinkConfig struct {
 	Down, Up link.Shape // to the home, from the home
 	MTU      int        // bytes; 0: 1500
 	Metric   int        // of the tunnel's path over it
-	Spare    bool       // no tunnel path uses it: for measuring without one
 }
 
 // Symmetric is a link of the same shape both ways.

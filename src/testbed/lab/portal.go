@@ -145,7 +145,7 @@ func (p *Portal) text(key string) string {
 		set("Address", fmt.Sprintf("[::]:%d", Port))
 		return b.String()
 	}
-	for _, l := range p.lab.paths() {
+	for _, l := range p.lab.Links {
 		b.WriteString("\n[Path]\n")
 		set("Name", l.Config.Name)
 		set("Transport", p.config.Transport)

@@ -19,6 +19,9 @@ const Interface = "nc0"
 // Port is where the remote portal listens.
 const Port = 4725
 
+// Program is the daemon unless another is named: what make builds.
+const Program = "build/netcombiner"
+
 // The tunnel's inner addresses: local and remote portal's.
 var (
 	tunnelLocal  = Host{netip.MustParseAddr("172.19.152.3"), netip.MustParseAddr("fd19:152::3")}
@@ -44,7 +47,7 @@ type Tunnel struct{ Local, Remote *Portal }
 // would be used: `netcombiner -f nc0` on each machine. It does not wait for them to meet.
 func (lab *Lab) StartTunnel(c TunnelConfig) (*Tunnel, error) {
 	if c.Program == "" {
-		c.Program = "build/netcombiner"
+		c.Program = Program
 	}
 	program, err := filepath.Abs(c.Program)
 	if err == nil {
@@ -186,7 +189,7 @@ func (t *Tunnel) up(except []string) error {
 		if s.Session.State != "established" {
 			return fmt.Errorf("%s portal: session is %q", p.Role, s.Session.State)
 		}
-		want, have := len(p.lab.paths())-len(except), 0
+		want, have := len(p.lab.Links)-len(except), 0
 		for _, path := range s.Paths {
 			if path.State == "up" || path.State == "standby" {
 				have++
@@ -197,14 +200,4 @@ func (t *Tunnel) up(except []string) error {
 		}
 	}
 	return nil
-}
-
-// paths are the links that the tunnel uses.
-func (lab *Lab) paths() (paths []*Link) {
-	for _, l := range lab.Links {
-		if !l.Config.Spare {
-			paths = append(paths, l)
-		}
-	}
-	return paths
 }

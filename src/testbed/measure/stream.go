@@ -102,6 +102,15 @@ func (s *Stream) Rate(from, to time.Duration) float64 {
 	return float64(bytes) * 8 / (time.Duration(last-first) * Bin).Seconds()
 }
 
+// Series is the rate in every step from the start to end, bit/s. The step is
+// a multiple of Bin.
+func (s *Stream) Series(end, step time.Duration) (rates []float64) {
+	for at := time.Duration(0); at+step <= end; at += step {
+		rates = append(rates, s.Rate(at, at+step))
+	}
+	return rates
+}
+
 // Below is the longest time between two moments during which the rate, each
 // time over a window that follows, stays below limit (bit/s).
 func (s *Stream) Below(from, to, window time.Duration, limit float64) (longest time.Duration) {
