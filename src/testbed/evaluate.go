@@ -55,7 +55,7 @@ type Part struct {
 // Parts lists the evaluations in the order in which they run.
 var Parts = []Part{
 	{Name: "emulator", Title: "The emulated links are true", run: evaluateEmulator,
-		lasts: func(e *evaluation) time.Duration { return time.Duration(3*len(directions)*e.Runs) * 13 * time.Second }},
+		lasts: func(e *evaluation) time.Duration { return e.every((3*13 + 9) * time.Second) }},
 	{Name: "call", Title: "A UDP call over two links that stay up", Figures: []string{"4.1", "C.1"}, run: evaluateCall,
 		lasts: func(e *evaluation) time.Duration { return e.each(6500*time.Millisecond) * 3 / 2 }},
 	{Name: "failover", Title: "A UDP call while a link dies silently", Figures: []string{"4.2", "C.2"}, run: evaluateFailover,
@@ -75,10 +75,11 @@ var Parts = []Part{
 	{Name: "scaling", Title: "One TCP flow over one to eight equal links", Figures: []string{"4.10"},
 		speeds: slices.Concat(equals(1, 8, 1*mb), equals(1, 8, 2*mb), equals(1, 8, 4*mb)), run: evaluateScaling},
 	{Name: "restart", Title: "A portal killed and started again", run: evaluateRestart},
-	{Name: "profiles", Title: "One TCP flow over links as they are: the public link profiles", Cases: profileCases(), run: evaluateProfiles},
-	{Name: "latency", Title: "A ping and a call while DSL and LTE are full", Cases: latencyCases(), run: evaluateLatency},
-	{Name: "metric", Title: "A second path with a higher metric, with room on the first", run: evaluateMetric},
-	{Name: "udp", Title: "A UDP flow at 90 % of two links", run: evaluateUDP},
+	{Name: "profiles", Title: "One TCP flow over links as they are: the public link profiles", Cases: profileCases(), run: evaluateProfiles, lasts: profilesLast},
+	{Name: "latency", Title: "A ping and a call while DSL and LTE are full", Cases: latencyCases(), run: evaluateLatency, lasts: latencyLasts},
+	{Name: "metric", Title: "A second path with a higher metric, with room on the first", run: evaluateMetric,
+		lasts: func(e *evaluation) time.Duration { return e.every(e.For + time.Second) }},
+	{Name: "udp", Title: "A UDP flow at 90 % of two links", run: evaluateUDP, lasts: udpLasts},
 	{Name: "replay", Title: "Recorded and altered packets sent to a live tunnel", run: evaluateReplay},
 }
 
@@ -183,6 +184,7 @@ func (e *evaluation) estimate(chosen []choice) string {
 	var sets [][]int64
 	for _, p := range chosen {
 		sets = append(sets, p.speeds...)
+		e.cases = p.cases
 		switch {
 		case p.lasts != nil:
 			sum += p.lasts(e)
@@ -201,7 +203,12 @@ func (e *evaluation) estimate(chosen []choice) string {
 // each is how long something takes that is done in every run, direction and
 // over every transport.
 func (e *evaluation) each(d time.Duration) time.Duration {
-	return time.Duration(len(e.transports)*len(e.directions)*e.Runs) * d
+	return time.Duration(len(e.transports)) * e.every(d)
+}
+
+// every is how long something takes that is done in every run and direction.
+func (e *evaluation) every(d time.Duration) time.Duration {
+	return time.Duration(len(e.directions)*e.Runs) * d
 }
 
 // keep reads the report of an earlier evaluation, without what it says of
@@ -304,9 +311,6 @@ func (e *evaluation) wanted(name string) bool {
 // ownTransports are those of the parts that the paper does not have: udp,
 // unless others were asked for.
 func (e *evaluation) ownTransports() []string { return split(cmp.Or(e.Transports, "udp")) }
-
-// scaled is a rate, bit/s, as this host is to bear it.
-func (e *evaluation) scaled(rate int64) int64 { return int64(float64(rate) * cmp.Or(e.Scale, 1)) }
 
 // say tells progress.
 func (e *evaluation) say(format string, a ...any) { fmt.Fprintf(e.out, "  "+format+"\n", a...) }

@@ -3,9 +3,11 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"netcombiner/src/testbed/emulator"
 	"netcombiner/src/testbed/lab"
@@ -20,11 +22,12 @@ type pair struct {
 	server *measure.Iperf
 }
 
+// flowExtra is how much longer than its flow a measurement by iperf3 takes.
+const flowExtra = 1300 * time.Millisecond
+
 // raise raises a pair of links, at the evaluation's scale. They have their faults from the start.
 func (e *evaluation) raise(links ...lab.LinkConfig) (*pair, error) {
-	for i := range links {
-		links[i].Down.Rate, links[i].Up.Rate = e.scaled(links[i].Down.Rate), e.scaled(links[i].Up.Rate)
-	}
+	e.scale(links)
 	l, err := lab.New(lab.Config{Links: links, Seed: 1})
 	if err != nil {
 		return nil, err
@@ -45,6 +48,16 @@ func (e *evaluation) raise(links ...lab.LinkConfig) (*pair, error) {
 	return p, nil
 }
 
+// scale slows links down to what the host is to bear.
+func (e *evaluation) scale(links []lab.LinkConfig) {
+	for i := range links {
+		for _, rate := range []*int64{&links[i].Down.Rate, &links[i].Up.Rate} {
+			*rate = int64(float64(*rate) * cmp.Or(e.Scale, 1))
+		}
+	}
+}
+
+// Close ends all of it.
 func (p *pair) Close() {
 	p.server.Close()
 	p.Lab.Close()
@@ -91,11 +104,11 @@ func (p *pair) reshape(f func(link.Shape) link.Shape) (err error) {
 
 // alone measures one CUBIC flow over each link without a tunnel and returns
 // the medians, bit/s, in the order of the links. Those which chosen leaves
-// out, if it is not nil, are not measured and 0.
-func (e *evaluation) alone(ctx context.Context, p *pair, name, how string, d direction, chosen func(lab.LinkConfig) bool) ([]float64, error) {
+// out by their shape, if it is not nil, are not measured and 0.
+func (e *evaluation) alone(ctx context.Context, p *pair, name, how string, d direction, chosen func(link.Shape) bool) ([]float64, error) {
 	rates := make([]float64, len(p.Links))
 	for i, l := range p.Links {
-		if chosen != nil && !chosen(l.Config) {
+		if chosen != nil && !chosen(d.shape(l.Config)) {
 			continue
 		}
 		var samples []float64
@@ -138,7 +151,7 @@ func sum(rates []float64) (total float64) {
 	return total
 }
 
-// parts are samples in percent of whole.
+// percent are samples as parts of whole.
 func percent(samples []float64, whole float64) (parts []float64) {
 	for _, s := range samples {
 		parts = append(parts, 100*s/whole)

@@ -42,6 +42,19 @@ func latencyCases() (names []string) {
 	return names
 }
 
+func latencyLasts(e *evaluation) time.Duration {
+	loads := 0
+	for _, l := range latencyLoads {
+		if e.wanted(l.name) {
+			loads += len(e.ownTransports())
+		}
+	}
+	return e.every(2*(e.For+flowExtra) + time.Duration(loads)*(pingIdle+time.Second+e.For+flowExtra))
+}
+
+// pingIdle is how long it is asked what a ping takes while nothing else is sent.
+const pingIdle = 3 * time.Second
+
 // evaluateLatency fills the links with one flow and with eight, and at the
 // same time asks what a ping and a call through the same tunnel notice of it.
 func evaluateLatency(ctx context.Context, e *evaluation) error {
@@ -83,7 +96,7 @@ func evaluateLatency(ctx context.Context, e *evaluation) error {
 func (e *evaluation) latency(ctx context.Context, links *pair, name string, flows int, d direction, sum float64) error {
 	var rates, added, unanswered, lost, jitter []float64
 	for run := range e.Runs {
-		idle, err := measure.Ping{For: 3 * time.Second}.Run(ctx, links.Client, lab.Server.V4)
+		idle, err := measure.Ping{For: pingIdle}.Run(ctx, links.Client, lab.Server.V4)
 		if err != nil {
 			return fmt.Errorf("idle: %w", err)
 		}

@@ -96,6 +96,32 @@ func evaluateProfiles(ctx context.Context, e *evaluation) (failed error) {
 	return failed
 }
 
+// profilesLast estimates how long the chosen variants take.
+func profilesLast(e *evaluation) (sum time.Duration) {
+	for _, p := range profiles {
+		flows, tunnels := 0, 0
+		for _, v := range p.variants() {
+			if !e.wanted(v.name) {
+				continue
+			}
+			for _, s := range []link.Shape{p.a, p.b} {
+				if faulty(s) {
+					flows++
+				}
+			}
+			tunnels += len(e.ownTransports())
+		}
+		if tunnels > 0 {
+			flows += 2 + 2*tunnels
+			sum += e.every(time.Duration(flows)*(e.For+flowExtra)) + time.Duration(tunnels)*3*time.Second
+		}
+	}
+	return sum
+}
+
+// faulty says whether a link is less by itself than whole.
+func faulty(s link.Shape) bool { return s.Jitter > 0 || s.Loss > 0 || s.Burst.Enter > 0 }
+
 func (e *evaluation) profile(ctx context.Context, p profile, variants []variant) error {
 	links, err := e.raise(lab.Symmetric("a", p.a), lab.Symmetric("b", p.b))
 	if err != nil {
@@ -120,13 +146,12 @@ func (e *evaluation) variant(ctx context.Context, links *pair, p profile, v vari
 	}
 	best := map[direction]float64{}
 	for _, d := range e.directions {
-		faulty := func(c lab.LinkConfig) bool { s := d.shape(c); return s.Jitter > 0 || s.Loss > 0 }
 		rates, err := e.alone(ctx, links, v.name, "as it is", d, faulty)
 		if err != nil {
 			return err
 		}
 		for i, l := range links.Links {
-			if !faulty(l.Config) {
+			if !faulty(d.shape(l.Config)) {
 				rates[i] = capacity[d][i]
 			}
 		}

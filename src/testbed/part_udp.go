@@ -46,6 +46,10 @@ func evaluateUDP(ctx context.Context, e *evaluation) error {
 	return e.exactness(p.name, links.Lab)
 }
 
+func udpLasts(e *evaluation) time.Duration {
+	return e.every(2*(e.For+flowExtra) + time.Duration(len(e.ownTransports()))*(udpWarm+e.For+2*time.Second))
+}
+
 // udp measures a flow of a rate, bit/s of payload.
 func (e *evaluation) udp(ctx context.Context, links *pair, t *lab.Tunnel, name string, d direction, rate float64) error {
 	size, err := datagram(t)
