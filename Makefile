@@ -7,6 +7,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 TOOLS   := $(CURDIR)/build/tools
+# A module of its own: what draws is no module of the daemon's.
+PLOT    := src/testbed/plot
 
 # What the namespaces and the measurements need.
 LAB := ip:iproute2 tc:iproute2 nft:nftables iperf3 ping:iputils-ping tcpdump
@@ -27,15 +29,22 @@ demo: testbed ## show what it does, on real traffic
 	build/testbed demo
 
 .PHONY: evaluate
-evaluate: testbed ## measure; ONLY=equal,profiles:loss_2 chooses parts, RUNS=3, DIRECTIONS=down, SCALE=0.5
+evaluate: testbed plot ## measure, and make build/evaluation/index.html; ONLY=4.6,profiles:loss_2 chooses, KEEP=1 keeps the rest, RUNS=3, FOR=10s, DIRECTIONS=down, TRANSPORTS=udp, SCALE=0.5
 	ci/need $(LAB)
-	build/testbed evaluate -only "$(ONLY)" -runs $(or $(RUNS),3) -directions "$(DIRECTIONS)" -scale $(or $(SCALE),1)
+	build/testbed evaluate -only "$(ONLY)" -runs $(or $(RUNS),3) -for $(or $(FOR),10s) -directions "$(DIRECTIONS)" -transports "$(TRANSPORTS)" -scale $(or $(SCALE),1) $(if $(KEEP),-keep); \
+	measured=$$?; build/plot && exit $$measured
+
+.PHONY: plot
+plot: ## build/plot, which makes the page of build/evaluation/results.json
+	go build -C $(PLOT) -trimpath -o $(CURDIR)/build/plot .
 
 .PHONY: test
 test: testbed ## prove it: unit tests, virtual time, and the real kernel where root
 	ci/need $(LAB) gcc
 	go vet ./...
+	go vet -C $(PLOT) ./...
 	go test -p 1 ./...
+	go test -C $(PLOT) ./...
 	go test -p 1 -race -short $$(go list ./... | grep -v /testbed)
 
 .PHONY: soak
@@ -51,7 +60,9 @@ lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), sh
 	ci/need shellcheck
 	@test -z "$$(gofmt -l src)" || { echo "gofmt would change:"; gofmt -l src; exit 1; }
 	go vet ./...
+	go vet -C $(PLOT) ./...
 	$(TOOLS)/golangci-lint run ./...
+	cd $(PLOT) && $(TOOLS)/golangci-lint run ./...
 	shellcheck ci/need ci/fuzz ci/cross .ci/run
 
 $(TOOLS)/golangci-lint:
