@@ -13,16 +13,14 @@ import (
 	"netcombiner/src/testbed/lab"
 	"netcombiner/src/testbed/link"
 	"netcombiner/src/testbed/measure"
+	"netcombiner/src/testbed/netns"
 )
 
 // pair is a lab with links as real ones are: unequal, with faults. It says
 // what each gives without a tunnel, whole and as it is.
-type pair struct {
-	*lab.Lab
-	server *measure.Iperf
-}
+type pair struct{ *lab.Lab }
 
-// flowExtra is how much longer than its flow a measurement by iperf3 takes.
+// flowExtra is how much longer than its flow a measurement takes.
 const flowExtra = 1300 * time.Millisecond
 
 // raise raises a pair of links, at the evaluation's scale. They have their faults from the start.
@@ -32,20 +30,16 @@ func (e *evaluation) raise(links ...lab.LinkConfig) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{Lab: l}
 	for _, m := range l.Machines() {
 		// The ends are not to be what limits a flow over a long way: 100 Mbit/s
 		// for 640 ms are 8 MB, twice what the kernel's default lets a sender keep.
 		err = errors.Join(err, m.Sysctl("net.ipv4.tcp_wmem", "4096 16384 33554432"), m.Sysctl("net.ipv4.tcp_rmem", "4096 131072 33554432"))
 	}
-	if err == nil {
-		p.server, err = measure.StartIperf(l.Server, lab.Server.V4)
-	}
 	if err != nil {
 		l.Close()
 		return nil, err
 	}
-	return p, nil
+	return &pair{l}, nil
 }
 
 // scale slows links down to what the host is to bear.
@@ -57,10 +51,9 @@ func (e *evaluation) scale(links []lab.LinkConfig) {
 	}
 }
 
-// Close ends all of it.
-func (p *pair) Close() {
-	p.server.Close()
-	p.Lab.Close()
+// flows measures TCP flows from a machine to the server, bit/s of payload.
+func (p *pair) flows(ctx context.Context, from *netns.Namespace, t measure.TCPTest) (float64, error) {
+	return measure.Flows(ctx, from, p.Server, lab.Server.V4, t)
 }
 
 // whole is a link without what befalls its packets by chance: its capacity.
@@ -113,7 +106,7 @@ func (e *evaluation) alone(ctx context.Context, p *pair, name, how string, d dir
 		}
 		var samples []float64
 		for range e.Runs {
-			got, err := p.server.TCP(ctx, p.Local, measure.TCPTest{For: e.For, Down: d.down, Device: l.Config.Name})
+			got, err := p.flows(ctx, p.Local, measure.TCPTest{For: e.For, Down: d.down, Device: l.Config.Name})
 			if err != nil {
 				return nil, fmt.Errorf("%s %s: %w", l.Config.Name, how, err)
 			}

@@ -136,7 +136,7 @@ func loaded(ctx context.Context, links *pair, flows int, d direction, long time.
 	var all sync.WaitGroup
 	var errs [4]error
 	all.Go(func() {
-		r.rate, errs[0] = links.server.TCP(ctx, links.Client, measure.TCPTest{For: long, Down: d.down, Flows: flows})
+		r.rate, errs[0] = links.flows(ctx, links.Client, measure.TCPTest{For: long, Down: d.down, Flows: flows})
 	})
 	all.Go(func() {
 		r.ping, errs[1] = measure.Ping{For: long}.Run(ctx, links.Client, lab.Server.V4)

@@ -181,7 +181,7 @@ func (e *evaluation) flows(ctx context.Context, links *pair, name string, d dire
 	got := map[int][]float64{}
 	for _, flows := range []int{1, 8} {
 		for run := range e.Runs {
-			rate, err := links.server.TCP(ctx, links.Client, measure.TCPTest{For: e.For, Down: d.down, Flows: flows})
+			rate, err := links.flows(ctx, links.Client, measure.TCPTest{For: e.For, Down: d.down, Flows: flows})
 			if err != nil {
 				return err
 			}

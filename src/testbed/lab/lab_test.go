@@ -260,6 +260,24 @@ func TestBadConfigs(t *testing.T) {
 	}
 }
 
+// Flows of our own get what the link carries, one as well as three together,
+// both ways, over the link that they are told.
+func TestFlows(t *testing.T) {
+	lab := raise(t, Symmetric("dsl", link.Shape{Rate: 5e6}), Symmetric("lte", link.Shape{Rate: 20e6}))
+	for _, test := range []measure.TCPTest{{}, {Down: true}, {Flows: 3, Down: true}} {
+		test.For, test.Device = time.Second, "lte"
+		got, err := measure.Flows(context.Background(), lab.Local, lab.Server, Server.V4, test)
+		if err != nil || got < 15e6 || got > 20e6 {
+			t.Errorf("%+v: %.1f Mbit/s over 20, %v", test, got/1e6, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := measure.Flows(ctx, lab.Local, lab.Server, Server.V4, measure.TCPTest{For: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the test's end is %v", err)
+	}
+}
+
 // A flow that is not CUBIC, or a server that is not there, is an error and not a figure.
 func TestIperfFailsLoudly(t *testing.T) {
 	lab := raise(t, Symmetric("dsl", link.Shape{Rate: 20e6}))

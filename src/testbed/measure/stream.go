@@ -36,16 +36,31 @@ const Bin = 20 * time.Millisecond
 // StartStream connects client to the server at addr and starts the flow, down
 // from the server if told so. It is CUBIC, or an error.
 func StartStream(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, port uint16, down bool) (*Stream, error) {
-	cubic := func(_, _ string, raw syscall.RawConn) error {
-		var err error
-		return errors.Join(raw.Control(func(fd uintptr) {
-			err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, Cubic)
-		}), err)
+	s, err := connect(ctx, client, server, netip.AddrPortFrom(addr, port), down, "")
+	if err == nil {
+		s.begin()
 	}
-	to := netip.AddrPortFrom(addr, port).String()
+	return s, err
+}
+
+// connect makes a stream that does not flow yet. The client's way out is device, if
+// it is not empty.
+func connect(ctx context.Context, client, server *netns.Namespace, to netip.AddrPort, down bool, device string) (*Stream, error) {
+	prepare := func(device string) func(_, _ string, raw syscall.RawConn) error {
+		return func(_, _ string, raw syscall.RawConn) (err error) {
+			e := raw.Control(func(fd uintptr) {
+				err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, Cubic)
+				if device != "" {
+					err = errors.Join(err, unix.BindToDevice(int(fd), device))
+				}
+			})
+			return errors.Join(e, err)
+		}
+	}
 	var listener net.Listener
 	err := server.Do(func() (err error) {
-		listener, err = (&net.ListenConfig{Control: cubic}).Listen(ctx, "tcp", netip.AddrPortFrom(unspecified(addr), port).String())
+		lc := net.ListenConfig{Control: prepare("")}
+		listener, err = lc.Listen(ctx, "tcp", netip.AddrPortFrom(unspecified(to.Addr()), to.Port()).String())
 		return err
 	})
 	if err != nil {
@@ -54,7 +69,8 @@ func StartStream(ctx context.Context, client, server *netns.Namespace, addr neti
 	defer listener.Close()
 	var here net.Conn
 	err = client.Do(func() (err error) {
-		here, err = (&net.Dialer{Control: cubic, Timeout: 10 * time.Second, KeepAlive: -1}).DialContext(ctx, "tcp", to)
+		d := net.Dialer{Control: prepare(device), Timeout: 10 * time.Second, KeepAlive: -1}
+		here, err = d.DialContext(ctx, "tcp", to.String())
 		return err
 	})
 	if err != nil {
@@ -66,7 +82,7 @@ func StartStream(ctx context.Context, client, server *netns.Namespace, addr neti
 		here.Close()
 		return nil, fmt.Errorf("stream: %w", err)
 	}
-	s := &Stream{sender: here.(*net.TCPConn), receiver: there.(*net.TCPConn), start: time.Now()}
+	s := &Stream{sender: here.(*net.TCPConn), receiver: there.(*net.TCPConn)}
 	if down {
 		s.sender, s.receiver = s.receiver, s.sender
 	}
@@ -74,10 +90,15 @@ func StartStream(ctx context.Context, client, server *netns.Namespace, addr neti
 		s.Close()
 		return nil, err
 	}
+	return s, nil
+}
+
+// begin lets it flow.
+func (s *Stream) begin() {
+	s.start = time.Now()
 	s.done.Add(2)
 	go s.send()
 	go s.receive()
-	return s, nil
 }
 
 // Now is the stream's time.
