@@ -163,7 +163,7 @@ func (e *evaluation) variant(ctx context.Context, links *pair, p profile, v vari
 			return err
 		}
 		for _, d := range e.directions {
-			if err = e.flows(ctx, links, fmt.Sprintf("%s %s %s", v.name, transport, d.name), d, p.sum, sum(capacity[d]), best[d]); err != nil {
+			if err = e.flows(ctx, links, e.inner(fmt.Sprintf("%s %s %s", v.name, transport, d.name)), d, p.sum, sum(capacity[d]), best[d]); err != nil {
 				break
 			}
 		}
@@ -181,7 +181,7 @@ func (e *evaluation) flows(ctx context.Context, links *pair, name string, d dire
 	got := map[int][]float64{}
 	for _, flows := range []int{1, 8} {
 		for run := range e.Runs {
-			rate, err := links.flows(ctx, links.Client, measure.TCPTest{For: e.For, Down: d.down, Flows: flows})
+			rate, err := links.flows(ctx, links.Client, measure.TCPTest{For: e.For, Down: d.down, Flows: flows, Congestion: e.Inner})
 			if err != nil {
 				return err
 			}
@@ -193,7 +193,8 @@ func (e *evaluation) flows(ctx context.Context, links *pair, name string, d dire
 	if target > 0 {
 		ofSum = AtLeast(target)
 	}
-	e.add(name, "one flow, of the sum", "%", ofSum, percent(got[1], sum))
+	single := 100 * best / sum
+	e.put(Row{Case: name, Metric: "one flow, of the sum", Unit: "%", Target: ofSum, Samples: percent(got[1], sum), Single: &single})
 	e.add(name, "one flow, of the best single link as it is", "%", AtLeast(97), percent(got[1], best))
 	e.add(name, "8 flows, of the sum", "%", nil, percent(got[8], sum))
 	// No less than one flow: where both fill the links, the same measured

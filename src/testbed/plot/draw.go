@@ -45,12 +45,13 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
-// svg draws a plot. There is room above the data for the legend.
-func svg(p *plot.Plot, width, height vg.Length) ([]byte, error) {
+// svg draws a plot, with room above the data for a legend of so many lines.
+func svg(p *plot.Plot, legend int, width, height vg.Length) ([]byte, error) {
 	p.Y.Min = 0
-	p.Y.Max *= 1 + 0.075*float64(legendLines)
+	p.Y.Max *= 1 + 0.09*float64(legend)
 	c := vgsvg.New(width, height)
-	p.Draw(draw.New(c))
+	const margin = 8
+	p.Draw(draw.Crop(draw.New(c), margin, -margin, margin, -margin))
 	var b bytes.Buffer
 	if _, err := c.WriteTo(&b); err != nil {
 		return nil, err
@@ -59,9 +60,6 @@ func svg(p *plot.Plot, width, height vg.Length) ([]byte, error) {
 	text := strings.ReplaceAll(b.String(), "font-family:Liberation Sans", "font-family:Liberation Sans,Arial,Helvetica,sans-serif")
 	return []byte(text), nil
 }
-
-// legendLines is the room that a legend gets.
-const legendLines = 4
 
 // spread is a median with its quartiles.
 type spread struct{ median, q1, q3 float64 }
@@ -118,7 +116,7 @@ func (b *bars) Thumbnail(c *draw.Canvas) {
 	c.FillPolygon(b.color, []vg.Point{{X: c.Min.X, Y: c.Min.Y}, {X: c.Min.X, Y: c.Max.Y}, {X: c.Max.X, Y: c.Max.Y}, {X: c.Max.X, Y: c.Min.Y}})
 }
 
-// line draws points joined, with a name in the legend if it is given one.
+// addLine draws points joined, with a name in the legend if it is given one.
 func addLine(p *plot.Plot, name string, xys plotter.XYs, c color.Color, dashed bool) error {
 	l, err := plotter.NewLine(xys)
 	if err != nil {

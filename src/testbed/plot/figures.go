@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"image/color"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 )
 
 // figure is a plot.
@@ -28,14 +30,14 @@ var ways = []struct {
 
 const mb int64 = 8e6 // bit/s
 
-// figures draws all of the paper's figures for which there are results.
+// figures draws all figures for which there are results.
 func (r *results) figures() (all []figure, err error) {
-	for _, draw := range []func() ([]figure, error){r.bothWays, r.equal, r.unequal, r.four, r.variation, r.regain, r.scaling} {
-		some, err := draw()
+	for _, some := range []func() ([]figure, error){r.bothWays, r.equal, r.unequal, r.four, r.variation, r.regain, r.scaling, r.profiles} {
+		drawn, err := some()
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, some...)
+		all = append(all, drawn...)
 	}
 	return all, nil
 }
@@ -47,27 +49,33 @@ type set struct {
 	values []*spread // a group each; nil: not measured
 }
 
-// barPlot draws sets of bars side by side in groups. Of a group that was not
-// measured at all the place stays empty.
+// barPlot draws sets of bars side by side in groups. Sets that were not
+// measured are left out, and where a whole group was not there is no plot.
 func barPlot(f figure, y string, groups []string, sets []set) ([]figure, error) {
+	sets = slices.DeleteFunc(sets, func(s set) bool {
+		return !slices.ContainsFunc(s.values, func(v *spread) bool { return v != nil })
+	})
+	for i := range groups {
+		if !slices.ContainsFunc(sets, func(s set) bool { return s.values[i] != nil }) {
+			return nil, nil
+		}
+	}
 	p := newPlot(f.Title, "", y)
-	measured := false
 	for i, s := range sets {
 		b := &bars{values: s.values, index: i, of: len(sets), color: s.color}
 		p.Add(b)
 		p.Legend.Add(s.name, b)
-		measured = measured || slices.ContainsFunc(s.values, func(v *spread) bool { return v != nil })
-	}
-	if !measured {
-		return nil, nil
 	}
 	p.NominalX(groups...)
-	return finish(f, p)
+	if len(groups) > 6 { // too many to stand side by side
+		p.X.Tick.Label.Rotation, p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = math.Pi/4, draw.XRight, draw.YCenter
+	}
+	return finish(f, p, len(sets))
 }
 
-// finish draws a figure's plot.
-func finish(f figure, p *plot.Plot) (_ []figure, err error) {
-	if f.svg, err = svg(p, 14*vg.Centimeter, 8.5*vg.Centimeter); err != nil {
+// finish draws a figure's plot, with a legend of so many lines.
+func finish(f figure, p *plot.Plot, legend int) (_ []figure, err error) {
+	if f.svg, err = svg(p, legend, 14*vg.Centimeter, 8.5*vg.Centimeter); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.File, err)
 	}
 	return []figure{f}, nil
@@ -193,7 +201,7 @@ func (r *results) scaling() (all []figure, err error) {
 		some, err := finish(figure{
 			File: fmt.Sprintf("figure-4.10-%s-%s.svg", way.transport, way.direction), Title: p.Title.Text,
 			Text: "One TCP flow through netcombiner. Dashed: what the links give alone, added up.",
-		}, p)
+		}, p, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -201,6 +209,53 @@ func (r *results) scaling() (all []figure, err error) {
 	}
 	return all, nil
 }
+
+// profiles draws one TCP flow over the public link profiles, a plot for each direction.
+func (r *results) profiles() (all []figure, err error) {
+	for _, direction := range []string{"down", "up"} {
+		single := set{name: "best single link", color: grey}
+		tunnel := []set{{name: "netcombiner over udp", color: blue}, {name: "over tcp", color: orange}}
+		var names []string
+		for _, row := range r.Rows {
+			what, transport, d := split(row.Case)
+			if row.Part != "profiles" || row.Metric != metricProfile || d != direction {
+				continue
+			}
+			at := slices.Index(names, what)
+			if at < 0 {
+				at, names = len(names), append(names, what)
+				single.values = append(single.values, nil)
+				for i := range tunnel {
+					tunnel[i].values = append(tunnel[i].values, nil)
+				}
+			}
+			tunnel[map[string]int{"tcp": 1}[transport]].values[at] = row.spread()
+			if row.Single != nil {
+				single.values[at] = &spread{*row.Single, *row.Single, *row.Single}
+			}
+		}
+		if len(names) == 0 {
+			continue
+		}
+		some, err := barPlot(figure{
+			File: "figure-profiles-" + direction + ".svg", Title: "Public link profiles, " + direction,
+			Text: "One TCP flow, part of what the two links carry without their faults. Grey: the better link alone as it is, with them.",
+		}, "% of the sum", names, append([]set{single}, tunnel...))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// everyFive are ticks at every fifth second.
+var everyFive = plot.TickerFunc(func(from, to float64) (ticks []plot.Tick) {
+	for n := 5 * int(math.Ceil(from/5)); float64(n) <= to; n += 5 {
+		ticks = append(ticks, plot.Tick{Value: float64(n), Label: strconv.Itoa(n)})
+	}
+	return ticks
+})
 
 // wholes are ticks at whole numbers.
 func wholes(from, to int) (ticks []plot.Tick) {
@@ -263,6 +318,7 @@ func (r *results) variation() (all []figure, err error) {
 			continue
 		}
 		p := newPlot(fmt.Sprintf("4.9: a link's capacity changes, %s %s", way.transport, way.direction), "seconds", "Mbit/s")
+		p.X.Tick.Marker = everyFive
 		for i, s := range found {
 			what, _, _ := split(s.Case)
 			if err := addSeries(p, strings.TrimSuffix(what, " Mbit/s"), s, []color.RGBA{blue, orange, green}[i%3]); err != nil {
@@ -275,7 +331,7 @@ func (r *results) variation() (all []figure, err error) {
 		some, err := finish(figure{
 			File: fmt.Sprintf("figure-4.9-%s-%s.svg", way.transport, way.direction), Title: p.Title.Text,
 			Text: "One TCP flow through netcombiner over two links, of which one changes. A moving average over 0.5 s, as the paper's; the median of the runs, its quartiles behind it. Dashed: what the links give alone, added up.",
-		}, p)
+		}, p, 2)
 		if err != nil {
 			return nil, err
 		}
@@ -317,6 +373,7 @@ func (r *results) regain() (all []figure, err error) {
 		if len(events) == 0 {
 			continue
 		}
+		p.X.Tick.Marker = everyFive
 		for _, at := range events {
 			if err := addLine(p, "", plotter.XYs{{X: at, Y: 0}, {X: at, Y: p.Y.Max}}, grey, true); err != nil {
 				return nil, err
@@ -325,7 +382,7 @@ func (r *results) regain() (all []figure, err error) {
 		some, err := finish(figure{
 			File: fmt.Sprintf("figure-4.2.4-%s.svg", direction), Title: p.Title.Text,
 			Text: "One TCP flow through netcombiner over 1+1 MB/s; one link becomes a black hole at the first dashed line and returns at the second. A moving average over 0.5 s; the median of the runs, its quartiles behind it.",
-		}, p)
+		}, p, 2)
 		if err != nil {
 			return nil, err
 		}

@@ -18,15 +18,15 @@ type results struct {
 		Kernel string `json:"kernel"`
 		Go     string `json:"go"`
 	} `json:"machine"`
-	Daemon string `json:"daemon"`
-	Runs   int    `json:"runs"`
-	Scale  float64
+	Daemon string  `json:"daemon"`
+	Runs   int     `json:"runs"`
+	Scale  float64 `json:"scale"`
 	Parts  []struct {
-		Name    string   `json:"name"`
-		Title   string   `json:"title"`
-		Figures []string `json:"figures"`
-		Started time.Time
-		Seconds float64 `json:"seconds"`
+		Name    string    `json:"name"`
+		Title   string    `json:"title"`
+		Figures []string  `json:"figures"`
+		Started time.Time `json:"started"`
+		Seconds float64   `json:"seconds"`
 	} `json:"parts"`
 	Rows   []row    `json:"rows"`
 	Series []series `json:"series"`
@@ -66,10 +66,11 @@ type series struct {
 	} `json:"events"`
 }
 
-// The metrics of a throughput.
+// The metrics that are looked for by their names.
 const (
-	metricRate = "throughput"
-	metricSum  = "of the sum of its links alone"
+	metricRate    = "throughput"
+	metricSum     = "of the sum of its links alone"
+	metricProfile = "one flow, of the sum"
 )
 
 // split cuts a case into what, over which transport and in which direction.
