@@ -29,6 +29,7 @@ type EvaluateConfig struct {
 	For        time.Duration // of each throughput measurement; 0: 10 s
 	Transports string        // comma-separated; empty: udp,tcp, and udp for the parts that are not the paper's
 	Directions string        // comma-separated; empty: down,up
+	Inner      string        // congestion control of the flows through the tunnel in profiles and latency; empty: cubic
 	Scale      float64       // of the rates of the parts with real links' rates, for a slow host; 0: 1
 	Routing    string        // of the tunnels; empty: nat
 	Program    string        // the daemon; empty: build/netcombiner
@@ -311,6 +312,14 @@ func (e *evaluation) wanted(name string) bool {
 // ownTransports are those of the parts that the paper does not have: udp,
 // unless others were asked for.
 func (e *evaluation) ownTransports() []string { return split(cmp.Or(e.Transports, "udp")) }
+
+// inner names a case by what is not usual of the flows in it.
+func (e *evaluation) inner(name string) string {
+	if e.Inner != "" && e.Inner != measure.Cubic {
+		return name + " " + e.Inner
+	}
+	return name
+}
 
 // say tells progress.
 func (e *evaluation) say(format string, a ...any) { fmt.Fprintf(e.out, "  "+format+"\n", a...) }

@@ -95,10 +95,10 @@ func (p *pair) reshape(f func(link.Shape) link.Shape) (err error) {
 	return err
 }
 
-// alone measures one CUBIC flow over each link without a tunnel and returns
-// the medians, bit/s, in the order of the links. Those which chosen leaves
-// out by their shape, if it is not nil, are not measured and 0.
-func (e *evaluation) alone(ctx context.Context, p *pair, name, how string, d direction, chosen func(link.Shape) bool) ([]float64, error) {
+// alone measures one flow with a congestion control over each link without a
+// tunnel and returns the medians, bit/s, in the order of the links. Those which
+// chosen leaves out by their shape, if it is not nil, are not measured and 0.
+func (e *evaluation) alone(ctx context.Context, p *pair, name, how, congestion string, d direction, chosen func(link.Shape) bool) ([]float64, error) {
 	rates := make([]float64, len(p.Links))
 	for i, l := range p.Links {
 		if chosen != nil && !chosen(d.shape(l.Config)) {
@@ -106,7 +106,7 @@ func (e *evaluation) alone(ctx context.Context, p *pair, name, how string, d dir
 		}
 		var samples []float64
 		for range e.Runs {
-			got, err := p.flows(ctx, p.Local, measure.TCPTest{For: e.For, Down: d.down, Device: l.Config.Name})
+			got, err := p.flows(ctx, p.Local, measure.TCPTest{For: e.For, Down: d.down, Device: l.Config.Name, Congestion: congestion})
 			if err != nil {
 				return nil, fmt.Errorf("%s %s: %w", l.Config.Name, how, err)
 			}
@@ -118,7 +118,7 @@ func (e *evaluation) alone(ctx context.Context, p *pair, name, how string, d dir
 	return rates, nil
 }
 
-// capacity makes the links whole, measures what each gives alone in the
+// capacity makes the links whole, measures what each gives a CUBIC flow alone in the
 // evaluation's directions and returns the sums, bit/s. All figures that
 // are told as a part of the sum are told as a part of this.
 func (e *evaluation) capacity(ctx context.Context, p *pair, name string) (map[direction][]float64, error) {
@@ -127,7 +127,7 @@ func (e *evaluation) capacity(ctx context.Context, p *pair, name string) (map[di
 	}
 	rates := map[direction][]float64{}
 	for _, d := range e.directions {
-		got, err := e.alone(ctx, p, name, "without loss or jitter", d, nil)
+		got, err := e.alone(ctx, p, name, "without loss or jitter", measure.Cubic, d, nil)
 		if err != nil {
 			return nil, err
 		}

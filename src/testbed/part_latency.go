@@ -80,7 +80,7 @@ func evaluateLatency(ctx context.Context, e *evaluation) error {
 				if !e.wanted(load.name) {
 					continue
 				}
-				name := fmt.Sprintf("%s %s %s", load.name, transport, d.name)
+				name := e.inner(fmt.Sprintf("%s %s %s", load.name, transport, d.name))
 				if err := e.latency(ctx, links, name, load.flows, d, sum(capacity[d])); err != nil {
 					t.Close()
 					return fmt.Errorf("%s: %w", name, err)
@@ -100,7 +100,7 @@ func (e *evaluation) latency(ctx context.Context, links *pair, name string, flow
 		if err != nil {
 			return fmt.Errorf("idle: %w", err)
 		}
-		r, err := loaded(ctx, links, flows, d, e.For)
+		r, err := loaded(ctx, links, measure.TCPTest{For: e.For, Down: d.down, Flows: flows, Congestion: e.Inner})
 		if err != nil {
 			return err
 		}
@@ -129,21 +129,21 @@ type underLoad struct {
 	calls [2]measure.CallResult // down, up
 }
 
-// loaded fills the links one way with so many flows for so long, beside a ping and
+// loaded fills the links one way with a test's flows, beside a ping and
 // a call both ways (160 bytes of sound every 20 ms). All begin at once: the
 // flows' search for their rate is part of what is noticed.
-func loaded(ctx context.Context, links *pair, flows int, d direction, long time.Duration) (r underLoad, err error) {
+func loaded(ctx context.Context, links *pair, t measure.TCPTest) (r underLoad, err error) {
 	var all sync.WaitGroup
 	var errs [4]error
 	all.Go(func() {
-		r.rate, errs[0] = links.flows(ctx, links.Client, measure.TCPTest{For: long, Down: d.down, Flows: flows})
+		r.rate, errs[0] = links.flows(ctx, links.Client, t)
 	})
 	all.Go(func() {
-		r.ping, errs[1] = measure.Ping{For: long}.Run(ctx, links.Client, lab.Server.V4)
+		r.ping, errs[1] = measure.Ping{For: t.For}.Run(ctx, links.Client, lab.Server.V4)
 	})
 	for i, way := range directions {
 		all.Go(func() {
-			call := measure.Call{For: long, Down: way.down, Size: 172, Every: 20 * time.Millisecond, Port: uint16(5210 + i)}
+			call := measure.Call{For: t.For, Down: way.down, Size: 172, Every: 20 * time.Millisecond, Port: uint16(5210 + i)}
 			r.calls[i], errs[2+i] = call.Run(ctx, links.Client, links.Server, lab.Server.V4, nil)
 		})
 	}

@@ -264,7 +264,7 @@ func TestBadConfigs(t *testing.T) {
 // both ways, over the link that they are told.
 func TestFlows(t *testing.T) {
 	lab := raise(t, Symmetric("dsl", link.Shape{Rate: 5e6}), Symmetric("lte", link.Shape{Rate: 20e6}))
-	for _, test := range []measure.TCPTest{{}, {Down: true}, {Flows: 3, Down: true}} {
+	for _, test := range []measure.TCPTest{{}, {Down: true}, {Flows: 3, Down: true}, {Congestion: "reno"}} {
 		test.For, test.Device = time.Second, "lte"
 		got, err := measure.Flows(context.Background(), lab.Local, lab.Server, Server.V4, test)
 		if err != nil || got < 15e6 || got > 20e6 {
@@ -273,6 +273,9 @@ func TestFlows(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
+	if _, err := measure.Flows(ctx, lab.Local, lab.Server, Server.V4, measure.TCPTest{Congestion: "none of all"}); err == nil {
+		t.Error("an unknown congestion control was taken")
+	}
 	if _, err := measure.Flows(ctx, lab.Local, lab.Server, Server.V4, measure.TCPTest{For: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the test's end is %v", err)
 	}

@@ -34,7 +34,7 @@ func flows(ctx context.Context, client, server *netns.Namespace, addr netip.Addr
 		}
 	}()
 	for i := range max(1, t.Flows) {
-		s, err := connect(ctx, client, server, netip.AddrPortFrom(addr, uint16(5220+i)), t.Down, t.Device)
+		s, err := connect(ctx, client, server, netip.AddrPortFrom(addr, uint16(5220+i)), t)
 		if err != nil {
 			return 0, err
 		}

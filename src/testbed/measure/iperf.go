@@ -7,6 +7,7 @@ package measure
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,10 +22,10 @@ import (
 	"netcombiner/src/testbed/netns"
 )
 
-// Cubic is the congestion control of every inner TCP flow: what most senders
-// of the Internet use, and what suffers most from loss and reordering. The
-// host's default may be another and is inherited by namespaces, so it is asked
-// for and checked.
+// Cubic is the congestion control of every inner TCP flow unless another is
+// named: what most senders of the Internet use, and what suffers most from loss
+// and reordering. The host's default may be another and is inherited by
+// namespaces, so it is asked for and checked.
 const Cubic = "cubic"
 
 // Iperf is an iperf3 server waiting for tests.
@@ -74,6 +75,9 @@ type TCPTest struct {
 	Down   bool   // from the server to the client
 	Device string // of the client's machine, whose way out the flow takes; empty: the routes'
 	Flows  int    // in parallel; 0: one
+	// Congestion is the sender's congestion control, asked for and checked;
+	// empty: Cubic.
+	Congestion string
 }
 
 // TCP runs a test from a machine against the server and returns the payload's
@@ -94,7 +98,8 @@ func (s *Iperf) TCP(ctx context.Context, from *netns.Namespace, t TCPTest) (floa
 }
 
 func (s *Iperf) tcp(ctx context.Context, from *netns.Namespace, t TCPTest) (float64, error) {
-	argv := []string{"iperf3", "--client", s.addr.String(), "--json", "--congestion", Cubic, "--interval", "0",
+	congestion := cmp.Or(t.Congestion, Cubic)
+	argv := []string{"iperf3", "--client", s.addr.String(), "--json", "--congestion", congestion, "--interval", "0",
 		"--time", strconv.FormatFloat(t.For.Seconds(), 'f', -1, 64), "--connect-timeout", "5000",
 		"--parallel", strconv.Itoa(max(1, t.Flows))}
 	if t.Down {
@@ -131,8 +136,8 @@ func (s *Iperf) tcp(ctx context.Context, from *netns.Namespace, t TCPTest) (floa
 	if report.Error != "" {
 		return 0, fmt.Errorf("iperf3: %s", report.Error)
 	}
-	if report.End.Congestion != Cubic {
-		return 0, fmt.Errorf("iperf3: the sender used %q, not %q: modprobe tcp_cubic?", report.End.Congestion, Cubic)
+	if report.End.Congestion != congestion {
+		return 0, fmt.Errorf("iperf3: the sender used %q, not %q: modprobe tcp_%s?", report.End.Congestion, congestion, congestion)
 	}
 	return report.End.Received.BitsPerSecond, nil
 }

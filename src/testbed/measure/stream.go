@@ -3,6 +3,7 @@
 package measure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,20 +37,23 @@ const Bin = 20 * time.Millisecond
 // StartStream connects client to the server at addr and starts the flow, down
 // from the server if told so. It is CUBIC, or an error.
 func StartStream(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, port uint16, down bool) (*Stream, error) {
-	s, err := connect(ctx, client, server, netip.AddrPortFrom(addr, port), down, "")
+	s, err := connect(ctx, client, server, netip.AddrPortFrom(addr, port), TCPTest{Down: down})
 	if err == nil {
 		s.begin()
 	}
 	return s, err
 }
 
-// connect makes a stream that does not flow yet. The client's way out is device, if
-// it is not empty.
-func connect(ctx context.Context, client, server *netns.Namespace, to netip.AddrPort, down bool, device string) (*Stream, error) {
+// connect makes a stream that does not flow yet, with the test's direction, device
+// and congestion control.
+func connect(ctx context.Context, client, server *netns.Namespace, to netip.AddrPort, t TCPTest) (*Stream, error) {
+	congestion := cmp.Or(t.Congestion, Cubic)
 	prepare := func(device string) func(_, _ string, raw syscall.RawConn) error {
 		return func(_, _ string, raw syscall.RawConn) (err error) {
 			e := raw.Control(func(fd uintptr) {
-				err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, Cubic)
+				if err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion); err != nil {
+					err = fmt.Errorf("congestion control %q: %w: modprobe tcp_%s?", congestion, err, congestion)
+				}
 				if device != "" {
 					err = errors.Join(err, unix.BindToDevice(int(fd), device))
 				}
@@ -69,7 +73,7 @@ func connect(ctx context.Context, client, server *netns.Namespace, to netip.Addr
 	defer listener.Close()
 	var here net.Conn
 	err = client.Do(func() (err error) {
-		d := net.Dialer{Control: prepare(device), Timeout: 10 * time.Second, KeepAlive: -1}
+		d := net.Dialer{Control: prepare(t.Device), Timeout: 10 * time.Second, KeepAlive: -1}
 		here, err = d.DialContext(ctx, "tcp", to.String())
 		return err
 	})
@@ -83,10 +87,10 @@ func connect(ctx context.Context, client, server *netns.Namespace, to netip.Addr
 		return nil, fmt.Errorf("stream: %w", err)
 	}
 	s := &Stream{sender: here.(*net.TCPConn), receiver: there.(*net.TCPConn)}
-	if down {
+	if t.Down {
 		s.sender, s.receiver = s.receiver, s.sender
 	}
-	if err := isCubic(s.sender); err != nil {
+	if err := uses(s.sender, congestion); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -215,7 +219,8 @@ func (s *Stream) receive() {
 	}
 }
 
-func isCubic(conn *net.TCPConn) error {
+// uses is an error unless a connection has a congestion control.
+func uses(conn *net.TCPConn, congestion string) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
@@ -226,8 +231,8 @@ func isCubic(conn *net.TCPConn) error {
 	}); e != nil || err != nil {
 		return errors.Join(e, err)
 	}
-	if name != Cubic {
-		return fmt.Errorf("stream: the sender uses %q, not %q", name, Cubic)
+	if name != congestion {
+		return fmt.Errorf("stream: the sender uses %q, not %q", name, congestion)
 	}
 	return nil
 }
