@@ -37,6 +37,8 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.Legend.Top = true
 	p.Legend.Padding = 2
 	p.Legend.ThumbnailWidth = 16
+	p.Legend.TextStyle.Font.Size = 10
+	p.Y.Tick.Marker = plot.TickerFunc(rounds)
 	p.Y.Min = 0
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
@@ -45,10 +47,28 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
+// rounds are four to eight ticks at round numbers from 0 up.
+func rounds(_, to float64) (ticks []plot.Tick) {
+	if to <= 0 {
+		return nil
+	}
+	step := math.Pow(10, math.Floor(math.Log10(to/4)))
+	for _, by := range []float64{5, 2} {
+		if to/(by*step) >= 4 {
+			step *= by
+			break
+		}
+	}
+	for i := 0; float64(i)*step <= to; i++ {
+		ticks = append(ticks, plot.Tick{Value: float64(i) * step, Label: number(math.Round(float64(i)*step*1e6) / 1e6)})
+	}
+	return ticks
+}
+
 // svg draws a plot, with room above the data for a legend of so many lines.
 func svg(p *plot.Plot, legend int, width, height vg.Length) ([]byte, error) {
 	p.Y.Min = 0
-	p.Y.Max *= 1 + 0.09*float64(legend)
+	p.Y.Max *= 1 + 0.1*float64(legend)
 	c := vgsvg.New(width, height)
 	const margin = 8
 	p.Draw(draw.Crop(draw.New(c), margin, -margin, margin, -margin))

@@ -75,7 +75,11 @@ func barPlot(f figure, y string, groups []string, sets []set) ([]figure, error) 
 
 // finish draws a figure's plot, with a legend of so many lines.
 func finish(f figure, p *plot.Plot, legend int) (_ []figure, err error) {
-	if f.svg, err = svg(p, legend, 14*vg.Centimeter, 8.5*vg.Centimeter); err != nil {
+	height := 8.5 * vg.Centimeter
+	if p.X.Tick.Label.Rotation != 0 {
+		height += 2.5 * vg.Centimeter
+	}
+	if f.svg, err = svg(p, legend, 14*vg.Centimeter, height); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.File, err)
 	}
 	return []figure{f}, nil

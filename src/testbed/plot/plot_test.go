@@ -28,7 +28,7 @@ const measured = `{
  ],
  "series": [
   {"part": "variation", "case": "16+16 → 8+16 → 16+16 Mbit/s udp down", "step": 0.1, "runs": [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5]], "events": [{"at": 0, "text": "16+16", "sum": 30}, {"at": 0.3, "text": "8+16", "sum": 23}]},
-  {"part": "regain", "case": "8+8 Mbit/s tcp up", "step": 0.1, "runs": [[1, 2, 3, 4]], "events": [{"at": 0.1, "text": "one link dies"}, {"at": 0.2, "text": "it is back"}]}
+  {"part": "regain", "case": "8+8 Mbit/s tcp up", "step": 0.1, "runs": [[0, 0, 0, 0]], "events": [{"at": 0.1, "text": "one link dies"}, {"at": 0.2, "text": "it is back"}]}
  ]
 }`
 
@@ -169,6 +169,18 @@ func TestSmooth(t *testing.T) {
 	for i := range want {
 		if d := got[i] - want[i]; d > 1e-9 || d < -1e-9 {
 			t.Fatalf("smoothed to %v, want %v", got, want)
+		}
+	}
+}
+
+func TestRounds(t *testing.T) {
+	if ticks := rounds(-1, 0); ticks != nil {
+		t.Errorf("up to nothing there are the ticks %v", ticks)
+	}
+	for _, to := range []float64{0.3, 1, 7.7, 15, 30.8, 42, 99, 120, 300} {
+		ticks := rounds(0, to)
+		if n := len(ticks); n < 4 || n > 11 || ticks[0].Label != "0" || ticks[n-1].Value > to || strings.HasSuffix(ticks[1].Label, ".00") {
+			t.Errorf("up to %v there are the ticks %v", to, ticks)
 		}
 	}
 }
