@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path"
@@ -333,6 +334,16 @@ func (e *evaluation) add(name, metric, unit string, target *Target, samples []fl
 // another, and tells it.
 func (e *evaluation) put(row Row) {
 	row.Part = cmp.Or(row.Part, e.part)
+	// A part of nothing is no number, and JSON has none for it.
+	if slices.ContainsFunc(row.Samples, notFinite) {
+		missing := fmt.Sprintf("%s: %s: %s: nothing came of what it is a part of", row.Part, row.Case, row.Metric)
+		e.say("%s", missing)
+		e.report.Errors = append(e.report.Errors, missing)
+		return
+	}
+	if row.Single != nil && notFinite(*row.Single) {
+		row.Single = nil
+	}
 	row = e.report.Put(row)
 	verdict := ""
 	if row.Target != nil {
@@ -340,6 +351,8 @@ func (e *evaluation) put(row Row) {
 	}
 	e.say("%s: %s: median %s %s%s", row.Case, row.Metric, number(row.Median), row.Unit, verdict)
 }
+
+func notFinite(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
 
 // exactness adds how many frames the emulator carried late since it was last
 // asked: where they are many, the host was too busy for the figures before.

@@ -189,3 +189,18 @@ func TestEstimate(t *testing.T) {
 		}
 	}
 }
+
+// What cannot be told is reported as such, and does not spoil results.json.
+func TestPartOfNothing(t *testing.T) {
+	var out bytes.Buffer
+	e := &evaluation{report: &Report{}, part: "equal", out: &out}
+	none := math.NaN()
+	e.put(Row{Case: "case", Metric: "metric", Samples: scale([]float64{1}, 1/(none-none))})
+	e.put(Row{Case: "case", Metric: "other", Samples: []float64{1}, Single: &none})
+	if len(e.report.Rows) != 1 || e.report.Rows[0].Single != nil || len(e.report.Errors) != 1 || !strings.HasPrefix(e.report.Errors[0], "equal: case: metric") {
+		t.Errorf("%+v", e.report)
+	}
+	if err := writeJSON(filepath.Join(t.TempDir(), "results.json"), e.report); err != nil {
+		t.Error(err)
+	}
+}
