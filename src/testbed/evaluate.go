@@ -30,7 +30,7 @@ type EvaluateConfig struct {
 	For        time.Duration // of each throughput measurement; 0: 10 s
 	Transports string        // comma-separated; empty: udp,tcp, and udp for the parts that are not the paper's
 	Directions string        // comma-separated; empty: down,up
-	Inner      string        // congestion control of the flows through the tunnel in profiles and latency; empty: cubic
+	Inner      string        // congestion control of the TCP flows through the tunnel; empty: cubic
 	Scale      float64       // of the rates of the parts with real links' rates, for a slow host; 0: 1
 	Routing    string        // of the tunnels; empty: nat
 	Program    string        // the daemon; empty: build/netcombiner

@@ -96,7 +96,7 @@ func (e *evaluation) direct(ctx context.Context, rate int64) error {
 	defer server.Close()
 	for _, d := range e.directions {
 		name := caseName([]int64{rate}, "direct", d)
-		samples, err := e.oneFlow(ctx, name, server, func(t *measure.TCPTest) { t.Device = l.Links[0].Name }, l, d)
+		samples, err := e.oneFlow(ctx, name, server, func(t *measure.TCPTest) { t.Device, t.Congestion = l.Links[0].Name, measure.Cubic }, l, d)
 		if err != nil {
 			return err
 		}
@@ -162,15 +162,15 @@ func (e *evaluation) combineOver(ctx context.Context, l *lab.Lab, server *measur
 	defer t.Close()
 	for _, d := range e.directions {
 		name, best := caseName(rates, transport, d), e.aloneMedian(slices.Max(rates), d)
-		samples, err := e.oneFlow(ctx, name, server, nil, l, d)
+		samples, err := e.oneFlow(ctx, e.inner(name), server, nil, l, d)
 		if err != nil {
 			return err
 		}
 		e.speeds.combined[name] = samples
 		sum, single := e.sumAlone(rates, d), best/1e6
-		e.put(Row{Part: partSpeed, Case: name, Metric: metricRate, Unit: "Mbit/s", Samples: scale(samples, 1e-6), Links: rates, Single: &single})
+		e.put(Row{Part: partSpeed, Case: e.inner(name), Metric: metricRate, Unit: "Mbit/s", Samples: scale(samples, 1e-6), Links: rates, Single: &single})
 		part := 100 * best / sum
-		e.put(Row{Part: partSpeed, Case: name, Metric: metricSum, Unit: "%", Samples: scale(samples, 100/sum), Links: rates, Single: &part, Target: sumTarget(rates, transport)})
+		e.put(Row{Part: partSpeed, Case: e.inner(name), Metric: metricSum, Unit: "%", Samples: scale(samples, 100/sum), Links: rates, Single: &part, Target: sumTarget(rates, transport)})
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func sumTarget(rates []int64, transport string) *Target {
 // client's, or the local portal's own where how changes the test.
 func (e *evaluation) oneFlow(ctx context.Context, name string, server *measure.Iperf, how func(*measure.TCPTest), l *lab.Lab, d direction) (samples []float64, err error) {
 	from := l.Client
-	test := measure.TCPTest{For: e.For, Down: d.down}
+	test := measure.TCPTest{For: e.For, Down: d.down, Congestion: e.Inner}
 	if how != nil {
 		how(&test)
 		from = l.Local
@@ -240,7 +240,7 @@ func evaluateEqual(ctx context.Context, e *evaluation) error {
 			for _, d := range e.directions {
 				name, double := caseName([]int64{rate, rate}, transport, d), e.aloneMedian(2*rate, d)
 				single := 100 * e.aloneMedian(rate, d) / double
-				e.put(Row{Case: name, Metric: metricDouble, Unit: "%", Target: AtLeast(88), Paper: paper[rate], Single: &single,
+				e.put(Row{Case: e.inner(name), Metric: metricDouble, Unit: "%", Target: AtLeast(88), Paper: paper[rate], Single: &single,
 					Samples: scale(e.speeds.combined[name], 100/double)})
 			}
 		}
@@ -258,7 +258,7 @@ func evaluateUnequal(_ context.Context, e *evaluation) error {
 			for _, d := range e.directions {
 				name, best := caseName([]int64{x, y}, transport, d), measure.Median(e.speeds.combined[caseName([]int64{y, y}, transport, d)])
 				single := 100 * e.aloneMedian(y, d) / best
-				e.put(Row{Case: name, Metric: metricFaster, Unit: "%", Paper: paper[x], Single: &single,
+				e.put(Row{Case: e.inner(name), Metric: metricFaster, Unit: "%", Paper: paper[x], Single: &single,
 					Samples: scale(e.speeds.combined[name], 100/best)})
 			}
 		}
@@ -277,7 +277,7 @@ func evaluateBothWays(_ context.Context, e *evaluation) error {
 		for _, transport := range e.transports {
 			whole := measure.Median(e.speeds.combined[caseName(rates, transport, down)])
 			single := 100 * e.aloneMedian(slices.Max(rates), up) / e.aloneMedian(slices.Max(rates), down)
-			e.put(Row{Case: linksName(rates) + " " + transport, Metric: "throughput up, of down", Unit: "%", Paper: "slightly over 100", Single: &single,
+			e.put(Row{Case: e.inner(linksName(rates) + " " + transport), Metric: "throughput up, of down", Unit: "%", Paper: "slightly over 100", Single: &single,
 				Samples: scale(e.speeds.combined[caseName(rates, transport, up)], 100/whole)})
 		}
 	}
@@ -294,7 +294,7 @@ func evaluateScaling(_ context.Context, e *evaluation) error {
 			for _, d := range e.directions {
 				one := measure.Median(e.speeds.combined[caseName(most[:1], transport, d)])
 				name := caseName(most, transport, d)
-				e.put(Row{Case: name, Metric: "throughput, of eight times that of one link", Unit: "%", Paper: paper[rate],
+				e.put(Row{Case: e.inner(name), Metric: "throughput, of eight times that of one link", Unit: "%", Paper: paper[rate],
 					Samples: scale(e.speeds.combined[name], 100/(8*one))})
 			}
 		}

@@ -80,7 +80,7 @@ func courseName(course [3][]int64) string {
 }
 
 func (e *evaluation) variationOf(ctx context.Context, l *lab.Lab, course [3][]int64, transport string, d direction) error {
-	name := courseName(course) + " " + transport + " " + d.name
+	name := e.inner(courseName(course) + " " + transport + " " + d.name)
 	series := Series{Part: e.part, Case: name, Step: seriesStep.Seconds()}
 	var settled, level [3][]float64
 	for phase, rates := range course {
@@ -89,7 +89,7 @@ func (e *evaluation) variationOf(ctx context.Context, l *lab.Lab, course [3][]in
 		})
 	}
 	for run := range e.Runs {
-		s, err := vary(ctx, l, course, d.down)
+		s, err := vary(ctx, l, course, measure.TCPTest{Down: d.down, Congestion: e.Inner})
 		if err != nil {
 			return err
 		}
@@ -114,12 +114,12 @@ func (e *evaluation) variationOf(ctx context.Context, l *lab.Lab, course [3][]in
 }
 
 // vary lets a TCP flow run while the first link goes through a course, and returns its memory.
-func vary(ctx context.Context, l *lab.Lab, course [3][]int64, down bool) (*measure.Stream, error) {
+func vary(ctx context.Context, l *lab.Lab, course [3][]int64, flow measure.TCPTest) (*measure.Stream, error) {
 	set := func(rates []int64) error {
 		a := l.Links[0]
 		return errors.Join(a.SetRate(emulator.Down, rates[0]), a.SetRate(emulator.Up, rates[0]))
 	}
-	s, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5204, down)
+	s, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5204, flow)
 	if err != nil {
 		return nil, err
 	}

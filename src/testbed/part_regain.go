@@ -37,12 +37,12 @@ func evaluateRegain(ctx context.Context, e *evaluation) error {
 		}
 		for _, d := range e.directions {
 			var after, below, silence []float64
-			name := fmt.Sprintf("8+8 Mbit/s %s %s", transport, d.name)
+			name := e.inner(fmt.Sprintf("8+8 Mbit/s %s %s", transport, d.name))
 			series := Series{Part: e.part, Case: name, Step: seriesStep.Seconds(), Events: []Event{
 				{At: regainCut.Seconds(), Text: "one link dies"}, {At: regainReturn.Seconds(), Text: "it is back"},
 			}}
 			for run := range e.Runs {
-				r, err := regain(ctx, l, t, d.down)
+				r, err := regain(ctx, l, t, measure.TCPTest{Down: d.down, Congestion: e.Inner})
 				if err != nil {
 					t.Close()
 					return fmt.Errorf("%s: %w", name, err)
@@ -72,11 +72,11 @@ type regained struct {
 	course               []float64 // each seriesStep
 }
 
-func regain(ctx context.Context, l *lab.Lab, t *lab.Tunnel, down bool) (r regained, err error) {
+func regain(ctx context.Context, l *lab.Lab, t *lab.Tunnel, flow measure.TCPTest) (r regained, err error) {
 	if err := waitUp(ctx, t); err != nil {
 		return r, err
 	}
-	s, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5203, down)
+	s, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5203, flow)
 	if err != nil {
 		return r, err
 	}

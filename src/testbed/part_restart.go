@@ -114,7 +114,7 @@ func restart(ctx context.Context, l *lab.Lab, t *lab.Tunnel, killed *lab.Portal,
 	if err := waitUp(ctx, t); err != nil {
 		return r, err
 	}
-	stream, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5203, true)
+	stream, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5203, measure.TCPTest{Down: true})
 	if err != nil {
 		return r, err
 	}

@@ -149,7 +149,7 @@ func flowOverTwoLinks(t *testing.T, daemon string) (slow error) {
 		t.Fatal(err)
 	}
 	defer tunnel.Close()
-	s, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5203, true)
+	s, err := measure.StartStream(ctx, l.Client, l.Server, lab.Server.V4, 5203, measure.TCPTest{Down: true})
 	if err != nil {
 		t.Fatal(err)
 	}

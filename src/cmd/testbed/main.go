@@ -72,7 +72,7 @@ func run(args []string) error {
 		flags.DurationVar(&c.For, "for", 0, "how `long` each throughput measurement lasts (default 10s)")
 		flags.StringVar(&c.Transports, "transports", "", "`names`, separated by commas (default udp,tcp; udp in the parts that are not the paper's)")
 		flags.StringVar(&c.Directions, "directions", "", "`names`, separated by commas (default down,up)")
-		flags.StringVar(&c.Inner, "inner", "", "`name` of the congestion control of the flows through the tunnel, in profiles and latency (default cubic)")
+		flags.StringVar(&c.Inner, "inner", "", "`name` of the congestion control of the TCP flows through the tunnel (default cubic)")
 		flags.Float64Var(&c.Scale, "scale", 0, "`part` of their rates that the links of profiles, latency, metric and udp get, for a slow host (default 1)")
 		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnels: nat, portal or none (default nat)")
 		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")

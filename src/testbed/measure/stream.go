@@ -34,10 +34,10 @@ type Stream struct {
 // Bin is the resolution of a Stream's memory.
 const Bin = 20 * time.Millisecond
 
-// StartStream connects client to the server at addr and starts the flow, down
-// from the server if told so. It is CUBIC, or an error.
-func StartStream(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, port uint16, down bool) (*Stream, error) {
-	s, err := connect(ctx, client, server, netip.AddrPortFrom(addr, port), TCPTest{Down: down})
+// StartStream connects client to the server at addr and starts the flow, with the
+// test's direction, device and congestion control.
+func StartStream(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, port uint16, t TCPTest) (*Stream, error) {
+	s, err := connect(ctx, client, server, netip.AddrPortFrom(addr, port), t)
 	if err == nil {
 		s.begin()
 	}

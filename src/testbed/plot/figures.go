@@ -222,7 +222,7 @@ func (r *results) profiles() (all []figure, err error) {
 		var names []string
 		for _, row := range r.Rows {
 			what, transport, d := split(row.Case)
-			if row.Part != "profiles" || row.Metric != metricProfile || d != direction {
+			if row.Part != "profiles" || row.Metric != metricProfile || !plotted(row.Case) || d != direction {
 				continue
 			}
 			at := slices.Index(names, what)
@@ -307,7 +307,7 @@ func addSeries(p *plot.Plot, name string, s series, c color.RGBA) error {
 // seriesOf are the series of a part over one way.
 func (r *results) seriesOf(part, transport, direction string) (found []series) {
 	for _, s := range r.Series {
-		if _, t, d := split(s.Case); s.Part == part && t == transport && d == direction {
+		if _, t, d := split(s.Case); s.Part == part && plotted(s.Case) && t == transport && d == direction {
 			found = append(found, s)
 		}
 	}

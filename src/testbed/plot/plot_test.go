@@ -21,6 +21,7 @@ const measured = `{
   {"part": "throughput", "case": "8 Mbit/s direct down", "metric": "throughput", "unit": "Mbit/s", "samples": [7.6, 7.7, 7.8], "median": 7.7, "q1": 7.65, "q3": 7.75, "met": true, "links": [8000000]},
   {"part": "throughput", "case": "16 Mbit/s direct down", "metric": "throughput", "unit": "Mbit/s", "samples": [15.4], "median": 15.4, "q1": 15.4, "q3": 15.4, "met": true, "links": [16000000]},
   {"part": "throughput", "case": "8+8 Mbit/s tcp down", "metric": "throughput", "unit": "Mbit/s", "samples": [13], "median": 13, "q1": 13, "q3": 13, "met": true, "single": 7.7, "links": [8000000, 8000000]},
+  {"part": "throughput", "case": "8+8 Mbit/s udp up bbr", "metric": "throughput", "unit": "Mbit/s", "samples": [13], "median": 13, "q1": 13, "q3": 13, "met": true, "single": 7.7, "links": [8000000, 8000000]},
   {"part": "throughput", "case": "8+8 Mbit/s udp down", "metric": "throughput", "unit": "Mbit/s", "samples": [14, 15, 16], "median": 15, "q1": 14.5, "q3": 15.5, "met": true, "single": 7.7, "links": [8000000, 8000000]},
   {"part": "equal", "case": "8+8 Mbit/s udp down", "metric": "of double", "unit": "%", "samples": [96.6], "median": 96.6, "q1": 96, "q3": 97, "target": {"least": 88}, "met": true, "paper": "92.5", "single": 50},
   {"part": "equal", "case": "8+8 Mbit/s udp up", "metric": "of double", "unit": "%", "samples": [80.2], "median": 80.2, "q1": 80, "q3": 81, "target": {"least": 88}, "met": false, "paper": "92.5", "single": 49},
@@ -32,8 +33,8 @@ const measured = `{
  ]
 }`
 
-// plotted runs the command in a new folder and returns it.
-func plotted(t *testing.T, results string) (dir string) {
+// made runs the command in a new folder and returns it.
+func made(t *testing.T, results string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	if err := write(dir, "results.json", []byte(results)); err != nil {
@@ -55,7 +56,7 @@ func read(t *testing.T, dir, name string) string {
 }
 
 func TestPage(t *testing.T) {
-	dir := plotted(t, measured)
+	dir := made(t, measured)
 	page := read(t, dir, "index.html")
 	for _, want := range []string{
 		"netcombiner test", "Test &amp; Co", "no &lt;tunnel&gt;", "3 runs of each figure",
@@ -81,7 +82,7 @@ func TestPage(t *testing.T) {
 }
 
 func TestPlotsAreWellFormed(t *testing.T) {
-	dir := plotted(t, measured)
+	dir := made(t, measured)
 	files, _ := filepath.Glob(filepath.Join(dir, "*.svg"))
 	if len(files) < 4 {
 		t.Fatalf("only %v were drawn", files)
@@ -112,7 +113,7 @@ func TestBarsAreTrue(t *testing.T) {
 }
 
 func TestMarkdown(t *testing.T) {
-	lines := strings.Split(strings.TrimSpace(read(t, plotted(t, measured), "table.md")), "\n")
+	lines := strings.Split(strings.TrimSpace(read(t, made(t, measured), "table.md")), "\n")
 	want := "| 4.6 | 8+8 Mbit/s: of double, % | 92.5 | 50, 49 | 96.6, 80.2 (missed) | – | ≥ 88 |"
 	if len(lines) != 3 || lines[2] != want {
 		t.Errorf("table.md is\n%s\nwant the line\n%s", strings.Join(lines, "\n"), want)
@@ -121,7 +122,7 @@ func TestMarkdown(t *testing.T) {
 
 // What an earlier run drew and this one has not measured is not left behind.
 func TestOldPlotsGo(t *testing.T) {
-	dir := plotted(t, measured)
+	dir := made(t, measured)
 	if err := write(dir, "results.json", []byte(`{"runs": 1}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -149,12 +150,13 @@ func TestNoResults(t *testing.T) {
 
 func TestSplit(t *testing.T) {
 	for name, want := range map[string][3]string{
-		"8+8 Mbit/s udp down":  {"8+8 Mbit/s", "udp", "down"},
-		"16 Mbit/s direct up":  {"16 Mbit/s", "direct", "up"},
-		"local portal, tcp":    {"local portal,", "tcp", ""},
-		"8+8 Mbit/s":           {"8+8 Mbit/s", "", ""},
-		"shut down":            {"shut", "", "down"},
-		"two links, tcp first": {"two links, tcp first", "", ""},
+		"8+8 Mbit/s udp down":   {"8+8 Mbit/s", "udp", "down"},
+		"16 Mbit/s direct up":   {"16 Mbit/s", "direct", "up"},
+		"local portal, tcp":     {"local portal,", "tcp", ""},
+		"8+8 Mbit/s":            {"8+8 Mbit/s", "", ""},
+		"8+8 Mbit/s tcp up bbr": {"8+8 Mbit/s, bbr inside", "tcp", "up"},
+		"shut down":             {"shut", "", "down"},
+		"two links, tcp first":  {"two links, tcp first", "", ""},
 	} {
 		what, transport, direction := split(name)
 		if got := [3]string{what, transport, direction}; got != want {
@@ -182,5 +184,19 @@ func TestRounds(t *testing.T) {
 		if n := len(ticks); n < 4 || n > 11 || ticks[0].Label != "0" || ticks[n-1].Value > to || strings.HasSuffix(ticks[1].Label, ".00") {
 			t.Errorf("up to %v there are the ticks %v", to, ticks)
 		}
+	}
+}
+
+// A plot's figure is of one CUBIC flow: of another there are only tables.
+func TestRateIsCubic(t *testing.T) {
+	var r results
+	if err := json.Unmarshal([]byte(measured), &r); err != nil {
+		t.Fatal(err)
+	}
+	if row, ok := r.rate([]int64{mb, mb}, "udp", "down"); !ok || row.Median != 15 {
+		t.Errorf("down %+v, %v", row, ok)
+	}
+	if row, ok := r.rate([]int64{mb, mb}, "udp", "up"); ok {
+		t.Errorf("up, measured only with bbr inside: %+v", row)
 	}
 }

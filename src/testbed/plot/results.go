@@ -74,9 +74,9 @@ const (
 )
 
 // split cuts a case into what, over which transport and in which direction.
-// The last two may be empty.
+// The last two may be empty. Where the flow inside is not CUBIC, what says so.
 func split(name string) (what, transport, direction string) {
-	what = name
+	what, inner := cutInner(name)
 	take := func(of ...string) string {
 		for _, word := range of {
 			if rest, ok := strings.CutSuffix(what, " "+word); ok {
@@ -88,14 +88,33 @@ func split(name string) (what, transport, direction string) {
 	}
 	direction = take("down", "up")
 	transport = take("udp", "tcp", "direct")
+	if inner != "" {
+		what += ", " + inner + " inside"
+	}
 	return what, transport, direction
+}
+
+// cutInner cuts off the congestion control of a case's flow; empty: CUBIC.
+func cutInner(name string) (rest, inner string) {
+	for _, inner := range []string{"bbr", "reno"} {
+		if rest, ok := strings.CutSuffix(name, " "+inner); ok {
+			return rest, inner
+		}
+	}
+	return name, ""
+}
+
+// plotted says whether a case is in the plots: those are of CUBIC.
+func plotted(name string) bool {
+	_, inner := cutInner(name)
+	return inner == ""
 }
 
 // rate is the throughput measured over links of these rates; ok is false if it was not.
 func (r *results) rate(links []int64, transport, direction string) (found row, ok bool) {
 	for _, row := range r.Rows {
 		_, t, d := split(row.Case)
-		if row.Metric == metricRate && t == transport && d == direction && slices.Equal(row.Links, links) {
+		if row.Metric == metricRate && plotted(row.Case) && t == transport && d == direction && slices.Equal(row.Links, links) {
 			return row, true
 		}
 	}
