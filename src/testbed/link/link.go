@@ -9,6 +9,11 @@
 // A packet lost at random has used the link, as on a radio; one dropped by
 // the queue has not.
 //
+// Jitter is drawn for every packet by itself. Where it keeps order, a packet
+// waits for the slower ones before it, as behind a radio's repetitions: they come
+// in bunches, and on a busy link the mean delay is up to some three standard
+// deviations above Delay.
+//
 // All events are worked off at the moment they were due, not at the moment
 // the caller came to ask: a late caller delays a packet, but never slows the link.
 package link
