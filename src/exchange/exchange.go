@@ -152,13 +152,14 @@ func (x *Exchange) Pump(now mono.Time, consumers []Consumer) {
 			x.rescues.Pop().Release()
 			continue
 		}
-		if !x.choose(now, Demand{Packet: p.Packet, Bytes: len(p.Data), Since: now}, consumers) {
+		x.chosen = x.chosen[:0]
+		if p.twice {
+			x.chooseTwo(now, len(p.Data), consumers)
+		}
+		if len(x.chosen) == 0 && !x.choose(now, Demand{Packet: p.Packet, Bytes: len(p.Data), Since: now}, consumers) {
 			break // fresh packets may go on paths that it would not take
 		}
 		x.rescues.Pop()
-		if p.twice && len(x.chosen) == 1 {
-			x.chooseAnother(now, len(p.Data), consumers)
-		}
 		x.give(now, p.Packet)
 	}
 	for {
@@ -210,16 +211,24 @@ func (x *Exchange) choose(now mono.Time, d Demand, consumers []Consumer) bool {
 	return len(x.chosen) > 0
 }
 
-// chooseAnother adds the consumer that is ready and the next to deliver.
-func (x *Exchange) chooseAnother(now mono.Time, size int, consumers []Consumer) {
-	var best Consumer
+// chooseTwo chooses the two consumers that deliver first, ready or not: they are
+// few packets, and late already.
+func (x *Exchange) chooseTwo(now mono.Time, size int, consumers []Consumer) {
+	var best, second Consumer
 	for _, c := range consumers {
-		if c != x.chosen[0] && c.Ready(now, size) && (best == nil || arrival(now, c) < arrival(now, best)) {
-			best = c
+		switch {
+		case !c.Usable() || !c.Carries(size):
+		case best == nil || arrival(now, c) < arrival(now, best):
+			best, second = c, best
+		case second == nil || arrival(now, c) < arrival(now, second):
+			second = c
 		}
 	}
 	if best != nil {
 		x.chosen = append(x.chosen, best)
+	}
+	if second != nil {
+		x.chosen = append(x.chosen, second)
 	}
 }
 

@@ -33,7 +33,7 @@ const (
 	// brought up to date while the tunnel carries data.
 	housekeeping = 100 * time.Millisecond
 	// recoverySlack is what a packet that is sent again may wait for a path.
-	recoverySlack = 10 * time.Millisecond
+	recoverySlack = 20 * time.Millisecond
 )
 
 // core is the pure heart of a portal: all state that the goroutines share, and
@@ -288,6 +288,7 @@ func (k *core) settle(now mono.Time) {
 func (k *core) chores(now mono.Time) {
 	var low, high, wait, disorder, recovery time.Duration
 	var bringing uint64
+	var lossy bool
 	for _, p := range k.order {
 		if s, _ := p.State(); s != path.Up || p.RTT() == 0 {
 			continue
@@ -298,14 +299,21 @@ func (k *core) chores(now mono.Time) {
 		high = max(high, p.RTT())
 		wait = max(wait, p.ReorderWait())
 		disorder = max(disorder, p.Disorder())
-		recovery = max(recovery, p.RTT()+p.ReorderWait()+recoverySlack)
+		lossy = lossy || p.Loss() > 0.0005
+		recovery = max(recovery, 2*p.RTT()+p.ReorderWait()+recoverySlack)
 		if p.Settings.Receive {
 			bringing |= 1 << p.ID
 		}
 	}
-	k.exchange.Adapt(high)
+	spread := (high-low)/2 + disorder
+	recovery += spread
+	if trip := high + spread; lossy {
+		k.exchange.Adapt(recovery)
+	} else {
+		k.exchange.Adapt(trip)
+	}
 	k.exchange.Resequencer.SetPaths(bringing, disorder)
-	k.exchange.Resequencer.SetRecovery(recovery + (high-low)/2 + disorder)
+	k.exchange.Resequencer.SetRecovery(recovery)
 	k.exchange.Resequencer.SetSpread((high-low)/2 + wait)
 }
 

@@ -80,6 +80,7 @@ func (c *Checker) NewBulk(from, to *Host, v6 bool, size int, limit uint64, until
 		b.limit = 1 << 62
 	}
 	b.snd.cubic = &cubic{}
+	b.data.ecn = 0 // what is marked is not dropped, and CUBIC here knows no marks
 	b.onTimer = b.timer
 	b.data.handler = b.segment
 	b.acks.handler = b.acknowledged

@@ -9,8 +9,8 @@ import (
 )
 
 // tunQueue is how many packets wait for a Read before more are dropped: the
-// default txqueuelen of a TUN device.
-const tunQueue = 500
+// txqueuelen that package tundevice sets.
+const tunQueue = 2000
 
 // Tun is a host's TUN device. What is injected into the host is read from it;
 // what is written to it goes to the host's inner handler.

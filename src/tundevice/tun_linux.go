@@ -37,7 +37,27 @@ func create(name string, mtu int) (*TUN, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("interface %s: setting the length of its virtio-net header: %w", name, err)
 	}
+	if err := setQueue(name); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
 	return fromFD(fd, mtu)
+}
+
+// queueLength is how many packets the kernel keeps until they are read. The
+// default of 500 is less than the burst that a flow of 100 Mbit/s sends when the
+// packet came that all others had waited for.
+const queueLength = 2000
+
+func setQueue(name string) error {
+	link, err := netlink.LinkByName(name)
+	if err == nil && link.Attrs().TxQLen < queueLength {
+		err = netlink.LinkSetTxQLen(link, queueLength)
+	}
+	if err != nil {
+		return fmt.Errorf("interface %s: setting the length of its queue: %w", name, err)
+	}
+	return nil
 }
 
 func fromFile(f *os.File, mtu int) (*TUN, error) {
