@@ -29,7 +29,7 @@ type Interface struct {
 	Address   []netip.Prefix // the tunnel interface's own addresses
 	MTU       int            // bytes, inner packet; 0: auto, follows the paths
 	Suite     string         // "auto", "blake2s", "none"
-	Scheduler string         // "earliest", "greedy", "redundant"
+	Scheduler string         // "earliest", "greedy", "proportional", "redundant"
 	Routing   Routing
 	// AuthenticateAddresses binds both ends' addresses and ports into every
 	// MAC (the paper's 2.2.2): only where no NAT stands between.

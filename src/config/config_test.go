@@ -216,7 +216,7 @@ func TestRejected(t *testing.T) {
 		"listen overlaps":       {remote + listen + "[Listen]\nAddress=192.0.2.7:4725\n", "taken by"},
 		"bad allow":             {remote + listen + "Allow=10.0.0.0/33\n", "not a network"},
 		"later key":             {remote + "Metrics=127.0.0.1:9487\n" + listen, "Metrics: unknown in [Interface]"},
-		"later value":           {local + "Scheduler=fastest\n" + path, "allowed: earliest, greedy, redundant"},
+		"later value":           {local + "Scheduler=fastest\n" + path, "allowed: earliest, greedy, proportional, redundant"},
 		"control character":     {local + "Ro\x1ble=local\n" + path, "control characters"},
 		"utf-16":                {"\xff\xfe[\x00", "UTF-16"},
 		"endless":               {strings.Repeat("#\n", MaxSize), "too long"},

@@ -23,7 +23,7 @@ var interfaceFields = []field[Interface]{
 		return oneOf(&i.Suite, v, "not a suite", "auto", "blake2s", "none")
 	}},
 	{name: "Scheduler", set: func(i *Interface, v string) error {
-		return oneOf(&i.Scheduler, v, "not a scheduler", "earliest", "greedy", "redundant")
+		return oneOf(&i.Scheduler, v, "not a scheduler", "earliest", "greedy", "proportional", "redundant")
 	}},
 	{name: "Routing", set: func(i *Interface, v string) error {
 		return oneOf(&i.Routing, v, "not a kind of routing", RoutingNone, RoutingNAT, RoutingPortal)

@@ -48,7 +48,7 @@ func (u *traffic) round() {
 }
 
 func TestSendingAllocatesNothing(t *testing.T) {
-	for name, s := range map[string]Scheduler{"earliest": Earliest{}, "greedy": Greedy{}, "redundant": Redundant{}} {
+	for name, s := range map[string]Scheduler{"earliest": Earliest{}, "greedy": Greedy{}, "proportional": &Proportional{}, "redundant": Redundant{}} {
 		t.Run(name, func(t *testing.T) {
 			u := newTraffic(t, s)
 			inSteadyState(t, u.round)

@@ -48,7 +48,8 @@ type Consumer interface {
 	Consume(now mono.Time, p *packet.Packet)
 }
 
-// Scheduler decides where a packet goes. It is pure and has no state of time.
+// Scheduler decides where a packet goes. It is pure and has no state of time;
+// one serves one Exchange.
 type Scheduler interface {
 	// Choose appends to dst the consumers that are to send d's packet: none to
 	// let it wait, several to send it several times. All must be Ready.

@@ -300,7 +300,7 @@ func TestRedundant(t *testing.T) {
 }
 
 func TestSchedulersHaveNames(t *testing.T) {
-	for _, name := range []string{"earliest", "greedy", "redundant"} {
+	for _, name := range []string{"earliest", "greedy", "proportional", "redundant"} {
 		if s, err := NewScheduler(name); s == nil || err != nil {
 			t.Errorf("%s: %v, %v", name, s, err)
 		}

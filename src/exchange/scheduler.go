@@ -14,10 +14,12 @@ func NewScheduler(name string) (Scheduler, error) {
 		return Earliest{}, nil
 	case "greedy":
 		return Greedy{}, nil
+	case "proportional":
+		return &Proportional{}, nil
 	case "redundant":
 		return Redundant{}, nil
 	}
-	return nil, fmt.Errorf("scheduler %q is not one of earliest, greedy, redundant", name)
+	return nil, fmt.Errorf("scheduler %q is not one of earliest, greedy, proportional, redundant", name)
 }
 
 // Earliest gives a packet to the path on which it arrives first: after the wait
