@@ -76,13 +76,17 @@ var Parts = []Part{
 		lasts: func(e *evaluation) time.Duration { return e.each(regainEnd + time.Second) }},
 	{Name: "scaling", Title: "One TCP flow over one to eight equal links", Figures: []string{"4.10"},
 		speeds: slices.Concat(equals(1, 8, 1*mb), equals(1, 8, 2*mb), equals(1, 8, 4*mb)), run: evaluateScaling},
-	{Name: "restart", Title: "A portal killed and started again", run: evaluateRestart},
+	{Name: "restart", Title: "A portal killed and started again", run: evaluateRestart,
+		lasts: func(e *evaluation) time.Duration {
+			return time.Duration(2*len(e.transports)) * (5*time.Second + time.Duration(e.Runs)*12*time.Second)
+		}},
 	{Name: "profiles", Title: "One TCP flow over links as they are: the public link profiles", Cases: profileCases(), run: evaluateProfiles, lasts: profilesLast},
 	{Name: "latency", Title: "A ping and a call while DSL and LTE are full", Cases: latencyCases(), run: evaluateLatency, lasts: latencyLasts},
 	{Name: "metric", Title: "A second path with a higher metric, with room on the first", run: evaluateMetric,
 		lasts: func(e *evaluation) time.Duration { return e.every(e.For + time.Second) }},
 	{Name: "udp", Title: "A UDP flow at 90 % of two links", run: evaluateUDP, lasts: udpLasts},
-	{Name: "replay", Title: "Recorded and altered packets sent to a live tunnel", run: evaluateReplay},
+	{Name: "replay", Title: "Recorded and altered packets sent to a live tunnel", run: evaluateReplay,
+		lasts: func(e *evaluation) time.Duration { return 20*time.Second + time.Duration(5*e.Runs)*4*time.Second }},
 }
 
 // evaluation is a run of some parts.
@@ -195,7 +199,11 @@ func (e *evaluation) estimate(chosen []choice) string {
 		}
 	}
 	sum += e.speedsLast(sets)
-	text := fmt.Sprintf("%d runs of each figure: about %d min", e.Runs, int(sum.Minutes())+1)
+	about := int(sum.Minutes()) + 1
+	text := fmt.Sprintf("%d runs of each figure: about %d min", e.Runs, about)
+	if about >= 100 {
+		text = fmt.Sprintf("%d runs of each figure: about %d h %d min", e.Runs, about/60, about%60)
+	}
 	if len(unknown) > 0 {
 		text += ", and what " + strings.Join(unknown, ", ") + " take"
 	}

@@ -108,7 +108,7 @@ func (e *evaluation) variationOf(ctx context.Context, l *lab.Lab, course [3][]in
 		if phase > 0 {
 			e.put(Row{Case: name, Metric: "within 10 % of the new level " + what + " in", Unit: "s", Target: AtMost(2), Samples: settled[phase], Paper: "reached"})
 		}
-		e.put(Row{Case: name, Metric: "level " + what + ", of the sum", Unit: "%", Target: AtLeast(90), Samples: level[phase]})
+		e.put(Row{Case: name, Metric: "level " + what + ", of the sum", Unit: "%", Target: AtLeast(90), Samples: level[phase], Paper: "reached"})
 	}
 	return nil
 }

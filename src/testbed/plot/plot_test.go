@@ -152,7 +152,7 @@ func TestSplit(t *testing.T) {
 	for name, want := range map[string][3]string{
 		"8+8 Mbit/s udp down":   {"8+8 Mbit/s", "udp", "down"},
 		"16 Mbit/s direct up":   {"16 Mbit/s", "direct", "up"},
-		"local portal, tcp":     {"local portal,", "tcp", ""},
+		"local portal, tcp":     {"local portal", "tcp", ""},
 		"8+8 Mbit/s":            {"8+8 Mbit/s", "", ""},
 		"8+8 Mbit/s tcp up bbr": {"8+8 Mbit/s, bbr inside", "tcp", "up"},
 		"shut down":             {"shut", "", "down"},

@@ -88,6 +88,7 @@ func split(name string) (what, transport, direction string) {
 	}
 	direction = take("down", "up")
 	transport = take("udp", "tcp", "direct")
+	what = strings.TrimSuffix(what, ",")
 	if inner != "" {
 		what += ", " + inner + " inside"
 	}
