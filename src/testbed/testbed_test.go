@@ -194,8 +194,8 @@ func TestEstimate(t *testing.T) {
 func TestPartOfNothing(t *testing.T) {
 	var out bytes.Buffer
 	e := &evaluation{report: &Report{}, part: "equal", out: &out}
-	none := math.NaN()
-	e.put(Row{Case: "case", Metric: "metric", Samples: scale([]float64{1}, 1/(none-none))})
+	none, nothing := math.NaN(), 0.0
+	e.put(Row{Case: "case", Metric: "metric", Samples: scale([]float64{1}, 1/nothing)})
 	e.put(Row{Case: "case", Metric: "other", Samples: []float64{1}, Single: &none})
 	if len(e.report.Rows) != 1 || e.report.Rows[0].Single != nil || len(e.report.Errors) != 1 || !strings.HasPrefix(e.report.Errors[0], "equal: case: metric") {
 		t.Errorf("%+v", e.report)

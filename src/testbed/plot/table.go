@@ -2,9 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // table compares, a line each, what was measured both ways over both transports.
@@ -12,10 +12,12 @@ type table struct{ Lines []*line }
 
 // line is one thing that was measured.
 type line struct {
-	Figure, What, Metric, Target string
-	Paper                        [2]string // down, up; alike in most
-	Single                       [2]string
-	Cells                        [4]cell // udp down, udp up, tcp down, tcp up
+	Figure, What, Metric string
+	Paper                [2]string // down, up; alike in most
+	Single               [2]string
+	Cells                [4]cell // udp down, udp up, tcp down, tcp up
+
+	targets [2]string // over udp, tcp
 }
 
 // cell is a median, empty if there is none.
@@ -66,18 +68,8 @@ func (r *results) table(which func(row) bool) (t table) {
 		if row.Single != nil {
 			l.Single[d] = number(*row.Single)
 		}
-		if target := row.target(); target != "" && !strings.Contains(l.Target, target) {
-			// Over tcp it may be another.
-			l.Target = strings.TrimPrefix(l.Target+"; "+transport+" "+target, "; ")
-		}
+		l.targets[at/2] = row.target()
 		l.Cells[at] = cell{number(row.Median), number(row.Q1) + " … " + number(row.Q3), !row.Met}
-	}
-	for _, l := range t.Lines {
-		if !strings.Contains(l.Target, ";") {
-			for _, transport := range []string{"udp ", "tcp ", " "} {
-				l.Target = strings.TrimPrefix(l.Target, transport)
-			}
-		}
 	}
 	// In the paper's order.
 	slices.SortStableFunc(t.Lines, func(a, b *line) int { return figureOrder(a.Figure) - figureOrder(b.Figure) })
@@ -137,6 +129,15 @@ func orDash(s string) string {
 	return s
 }
 
+// Target is the line's, or its two.
+func (l *line) Target() string {
+	udp, tcp := l.targets[0], l.targets[1]
+	if udp != "" && tcp != "" && udp != tcp {
+		return "udp " + udp + "; tcp " + tcp
+	}
+	return cmp.Or(udp, tcp)
+}
+
 // PaperText and SingleText are the line's values in words.
 func (l *line) PaperText() string  { return pair(l.Paper) }
 func (l *line) SingleText() string { return pair(l.Single) }
@@ -157,7 +158,7 @@ func (t table) markdown() []byte {
 			return pair(v)
 		}
 		fmt.Fprintf(&b, "| %s | %s: %s | %s | %s | %s | %s | %s |\n",
-			l.Figure, l.What, l.Metric, l.PaperText(), l.SingleText(), over(0), over(2), l.Target)
+			l.Figure, l.What, l.Metric, l.PaperText(), l.SingleText(), over(0), over(2), l.Target())
 	}
 	return b.Bytes()
 }
