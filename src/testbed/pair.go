@@ -112,7 +112,7 @@ func (e *evaluation) alone(ctx context.Context, p *pair, name, how, congestion s
 			}
 			samples = append(samples, got/1e6)
 		}
-		e.add(name+" "+d.name, l.Config.Name+" alone, "+how, "Mbit/s", nil, samples)
+		e.add(name, l.Config.Name+" alone, "+how, "Mbit/s", nil, samples)
 		rates[i] = 1e6 * measure.Median(samples)
 	}
 	return rates, nil
@@ -127,7 +127,7 @@ func (e *evaluation) capacity(ctx context.Context, p *pair, name string) (map[di
 	}
 	rates := map[direction][]float64{}
 	for _, d := range e.directions {
-		got, err := e.alone(ctx, p, name, "without loss or jitter", measure.Cubic, d, nil)
+		got, err := e.alone(ctx, p, name+" "+d.name, "without loss or jitter", measure.Cubic, d, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -146,7 +146,7 @@ func (e *evaluation) variant(ctx context.Context, links *pair, p profile, v vari
 	}
 	best := map[direction]float64{}
 	for _, d := range e.directions {
-		rates, err := e.alone(ctx, links, e.inner(v.name), "as it is", e.Inner, d, faulty)
+		rates, err := e.alone(ctx, links, e.inner(v.name+" "+d.name), "as it is", e.Inner, d, faulty)
 		if err != nil {
 			return err
 		}
