@@ -31,6 +31,11 @@ const (
 	// startupGain paces so fast that the rate doubles every round, although
 	// what a round delivers was sent a round before.
 	startupGain = 4
+	// Where the delay sways by probeSway from round to round, it proves little.
+	// There the rate is asked for probeGain of itself every probeEvery at least.
+	probeSway  = 2500 * time.Microsecond
+	probeGain  = 1.3
+	probeEvery = 8 * time.Second
 	// minPace is the least pace, bit/s.
 	minPace = 100e3
 )
@@ -90,6 +95,11 @@ type BBR struct {
 	sway       time.Duration // of that, from round to round, smoothed
 	target     time.Duration // the queue to hold
 	queue      time.Duration // in the last round
+
+	// Probing: see hold.
+	probing   bool
+	probed    mono.Time     // when last
+	probeWait time.Duration // until the next time
 
 	// Draining.
 	drained  mono.Time // when the path was last without queue
@@ -242,7 +252,17 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	if !b.grew {
 		b.ambient += (min(loss, 0.5) - b.ambient) / 8
 	}
-	s.follows = b.grew && !b.startup && b.step >= 2 && delivered > 0.8*b.rate*b.gain && b.queue < b.target+b.rtt.value()/4
+	if b.probing { // was more asked than the path carries?
+		b.probing = false
+		if s.follows = delivered > 1.12*b.rate; s.follows {
+			b.probeWait = 0
+			b.step = 1
+			b.grew = true
+		}
+	} else {
+		s.follows = b.grew && !b.startup && b.step >= 2 && delivered > 0.8*b.rate*b.gain && b.queue < b.target+b.rtt.value()/4
+	}
+	s.wasGrown = b.grew
 	s.busy = b.queue >= s.noise+s.least/2 && !s.follows
 	if b.startup {
 		b.start(&s)
@@ -278,6 +298,9 @@ func (b *BBR) drain(now mono.Time, s seen) {
 		b.draining, b.drained = false, now
 		b.gain, b.grew = 1, true
 		if base := s.delay - s.noise; base > b.delay.value() {
+			if base > b.delay.value()+s.least/2 {
+				b.patience = 0 // the queue was none: there may be more of that
+			}
 			b.delay = low{now: base, before: base, any: true, rolled: now}
 		}
 	}
@@ -298,6 +321,12 @@ func (b *BBR) hold(now mono.Time, s seen) {
 	b.step, b.backoff = 0, 0
 	over := (b.queue - b.target).Seconds() / max(b.rtt.value(), 20*time.Millisecond).Seconds()
 	b.gain = 1 - min(max(0.4*over, -0.05), 0.5)
+	if b.sway > max(probeSway, s.least/2) && now.Sub(b.probed) > b.probeWait {
+		b.probed, b.probing = now, true
+		b.probeWait = min(max(2*b.probeWait, 8*s.rtt), probeEvery)
+		b.gain = probeGain
+		return
+	}
 	if now.Sub(b.drained) > b.patience {
 		b.draining, b.drains = true, 0
 		b.gain = min(b.gain, drainGain)
