@@ -28,8 +28,12 @@ func NewScheduler(name string) (Scheduler, error) {
 // share as soon as that ends sooner than waiting does (ECF, CoNEXT 2017).
 type Earliest struct{}
 
-// spillAfter is how long a flow waits for the paths of a lower metric.
-const spillAfter = 10 * time.Millisecond
+// spillAfter, and spillTrips of its round trips, is how long a flow waits for a
+// path of a lower metric: so long that it can find out how fast it is.
+const (
+	spillAfter = 10 * time.Millisecond
+	spillTrips = 3
+)
 
 // Choose implements Scheduler.
 func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Consumer {
@@ -45,7 +49,7 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 				return append(dst, ready)
 			}
 			return dst
-		case now.Sub(d.Since) < spillAfter:
+		case now.Sub(d.Since) < spillAfter+spillTrips*best.RTT():
 			return dst
 		}
 		if next <= from {
