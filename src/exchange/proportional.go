@@ -1,6 +1,10 @@
 package exchange
 
-import "netcombiner/src/mono"
+import (
+	"time"
+
+	"netcombiner/src/mono"
+)
 
 // Proportional is the paper's future work (5.2): the paths of the lowest metric
 // share the packets in proportion to the capacity that their deliveries and
@@ -28,14 +32,14 @@ const absent = -1
 func (s *Proportional) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Consumer {
 	s.follow(consumers)
 	for from := 0; ; {
-		cost, next := lowestCosts(now, len(d.Data), from, consumers)
+		cost, next, rtt := lowestCosts(now, len(d.Data), from, consumers)
 		if cost < 0 {
 			return dst
 		}
 		if best := s.pay(now, len(d.Data), cost); best != nil {
 			return append(dst, best)
 		}
-		if next < 0 || now.Sub(d.Since) < spillAfter {
+		if next < 0 || now.Sub(d.Since) < spillAfter+spillTrips*rtt {
 			return dst
 		}
 		from = next
@@ -101,8 +105,9 @@ func (s *Proportional) pay(now mono.Time, size, cost int) Consumer {
 }
 
 // lowestCosts is the lowest cost, from the given on, of the consumers that work
-// and may carry size bytes, and the next higher one; -1 where there is none.
-func lowestCosts(now mono.Time, size, from int, consumers []Consumer) (lowest, next int) {
+// and may carry size bytes, with the lowest round-trip time at that cost, and the
+// next higher cost; -1 where there is none.
+func lowestCosts(now mono.Time, size, from int, consumers []Consumer) (lowest, next int, rtt time.Duration) {
 	lowest, next = -1, -1
 	for _, c := range consumers {
 		cost := c.Cost()
@@ -111,10 +116,12 @@ func lowestCosts(now mono.Time, size, from int, consumers []Consumer) (lowest, n
 		}
 		switch {
 		case lowest < 0 || cost < lowest:
-			lowest, next = cost, lowest
-		case cost > lowest && (next < 0 || cost < next):
+			lowest, next, rtt = cost, lowest, c.RTT()
+		case cost == lowest:
+			rtt = min(rtt, c.RTT())
+		case next < 0 || cost < next:
 			next = cost
 		}
 	}
-	return lowest, next
+	return lowest, next, rtt
 }

@@ -68,10 +68,10 @@ func TestProportionalSharesByCapacity(t *testing.T) {
 }
 
 func TestProportionalSpillsToAHigherMetric(t *testing.T) {
-	low, high, highest := &fakePath{rate: 1e6}, &fakePath{room: 9, rate: 1e6, metric: 3}, &fakePath{room: 9, rate: 1e6, metric: 7}
+	low, high, highest := &fakePath{rate: 1e6, rtt: 20 * ms}, &fakePath{room: 9, rate: 1e6, metric: 3}, &fakePath{room: 9, rate: 1e6, metric: 7}
 	u := newTester(t, &Proportional{}, highest, high, low)
 	u.ingress(2, 1, 1000)
-	u.now = u.now.Add(spillAfter - 1)
+	u.now = u.now.Add(spillAfter + spillTrips*20*ms - 1)
 	u.pump()
 	if len(high.got)+len(highest.got) != 0 {
 		t.Error("a higher metric served at once")
