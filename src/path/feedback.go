@@ -146,6 +146,7 @@ func (p *Path) lost(now mono.Time, seq uint64, e *sent, bad *congestion.Loss) {
 			p.mtu.lost(now, int(e.size), p.rtt.timeout())
 		}
 	}
+	p.joinDue = p.joinDue || e.join
 	if e.packet != nil && !e.packet.Delivered && !e.rescued {
 		e.packet.Retain()
 		p.gone = append(p.gone, e.packet)

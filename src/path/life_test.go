@@ -290,3 +290,61 @@ func TestAnIdlePathIsAskedWhetherItLives(t *testing.T) {
 		}
 	}
 }
+
+// The peer learns of another metric, however often that is lost, and once.
+func TestANewMetricIsToldUntilItIsHeard(t *testing.T) {
+	u := newUp(t, nil)
+	u.SetMetric(7)
+	joins := func(all []Outgoing) (n int) {
+		for _, o := range all {
+			if f, _, err := wire.NextFrame(o.Frames); err == nil && f.Type == wire.FrameJoin {
+				if j, err := wire.ParseJoin(f.Body); err != nil || j.Metric != 7 {
+					t.Errorf("%+v, %v", j, err)
+				}
+				n++
+			}
+		}
+		return n
+	}
+	for try := range 3 {
+		if n := joins(u.send()); n != 1 {
+			t.Fatalf("try %d: told %d times", try, n)
+		}
+		lost := u.sent.next - 1
+		u.Ping()
+		u.send()
+		u.Acknowledge(u.now, &wire.Ack{Largest: uint32(lost + 1), Ack: uint32(lost + 1), Nack: uint32(lost)})
+	}
+	if n := joins(u.send()); n != 1 {
+		t.Fatalf("told %d times after the last loss", n)
+	}
+	told := uint32(u.sent.next - 1)
+	u.Acknowledge(u.now, &wire.Ack{Largest: told, Ack: told, Nack: told - 1})
+	if all := u.send(); len(all) != 0 {
+		t.Errorf("%d messages more: %+v", len(all), all)
+	}
+
+	r := newUp(t, remote)
+	r.SetMetric(7)
+	if n := joins(r.send()); n != 0 {
+		t.Error("the remote portal joins")
+	}
+}
+
+func TestASparedPathTakesNothing(t *testing.T) {
+	for name, edit := range map[string]func(*Fixed, *Settings){"udp": nil, "tcp": stream} {
+		u := newUp(t, edit)
+		u.Spared = true
+		if u.Usable() || u.Ready(u.now, 100) {
+			t.Errorf("%s: it takes data", name)
+		}
+		u.suspect, u.LastResort = true, true
+		if u.Ready(u.now, 100) {
+			t.Errorf("%s: it takes data as the last resort", name)
+		}
+		u.suspect, u.Spared = false, false
+		if !u.Usable() || !u.Ready(u.now, 100) {
+			t.Errorf("%s: it takes no data when it must", name)
+		}
+	}
+}

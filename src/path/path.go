@@ -138,6 +138,9 @@ type Path struct {
 	// LastResort: no path can be counted on. Set by the portal. A suspect stream
 	// is used then: what it takes is not lost, but late at worst.
 	LastResort bool
+	// Spared: others work, and this path is kept for when none does. It carries
+	// no data. Set by the portal.
+	Spared bool
 
 	suspect  bool
 	overdue  int       // timeouts in a row
@@ -145,6 +148,7 @@ type Path struct {
 	heard    mono.Time // last message
 	asked    mono.Time // last message sent that asks for an acknowledgement
 	pingDue  bool
+	joinDue  bool
 	frames   [][]byte // control frames of others (rekeying), waiting to be sent
 	raw      []byte   // a message outside any session, waiting to be sent
 }
@@ -178,6 +182,13 @@ func (p *Path) Set(s Settings) error {
 	}
 	p.Settings = s
 	return nil
+}
+
+// SetMetric changes the metric, and lets the peer know where this is the local
+// portal. The peer has it for certain after a round trip, or more if it is lost.
+func (p *Path) SetMetric(metric int) {
+	p.Metric, p.Join.Metric = metric, uint16(metric)
+	p.joinDue = p.Initiator
 }
 
 // State returns the state and since when it lasts.
@@ -295,7 +306,7 @@ func (p *Path) Loss() float64 { return p.loss.value() }
 func (p *Path) Cost() int { return p.Metric }
 
 // Usable says that the path can be counted on now, with room or without.
-func (p *Path) Usable() bool { return p.state == Up && p.Send && !p.suspect }
+func (p *Path) Usable() bool { return p.state == Up && p.Send && !p.suspect && !p.Spared }
 
 // Ready says that the path takes an inner packet of size bytes now: it is up
 // and not suspect, or a stream and the LastResort; its window, pace and outbox have room, and it carries
@@ -318,7 +329,7 @@ func (p *Path) Ready(now mono.Time, size int) bool {
 }
 
 func (p *Path) servesLast() bool {
-	return p.LastResort && p.suspect && p.state == Up && p.Send && !p.Datagram
+	return p.LastResort && p.suspect && p.state == Up && p.Send && !p.Datagram && !p.Spared
 }
 
 func (p *Path) outboxLimit() int {

@@ -34,6 +34,7 @@ const (
 	turnAnswer
 	turnProof
 	turnProbe
+	turnJoin
 	turnFrame
 	turnAck
 	turnData
@@ -55,6 +56,8 @@ func (p *Path) next(now mono.Time, keyed bool) turn {
 		return turnProof
 	case up && p.Datagram && now >= p.mtu.deadline(now):
 		return turnProbe
+	case up && p.joinDue:
+		return turnJoin
 	case len(p.frames) > 0:
 		return turnFrame
 	case up && p.outbox.Len() > 0:
@@ -103,6 +106,9 @@ func (p *Path) Poll(now mono.Time, keyed bool, out []Outgoing) (n int) {
 				continue // the search is over
 			}
 			p.pad(o, size)
+		case turnJoin:
+			o.Frames = p.Join.Append(o.Frames)
+			entry.join, p.joinDue = true, false
 		case turnFrame:
 			o.Frames = append(o.Frames, p.frames[0]...)
 			p.frames = slices.Delete(p.frames, 0, 1)

@@ -14,6 +14,7 @@ type sent struct {
 	done    bool  // acknowledged, or lost
 	rescued bool  // its packet was given to another path too
 	idle    bool  // sent after a time without anything to send
+	join    bool  // tells the peer of changed settings: goes again if it is lost
 	probe   bool  // padded, to see whether its size fits: its loss says nothing else
 	// How much had been delivered when it was sent, in bytes, and when the last
 	// of that was: see capacity.

@@ -69,6 +69,11 @@ const joinFixed = 13
 // MaxPathName is the length of the longest path name, in bytes.
 const MaxPathName = 64
 
+// ReserveMetric is the metric of a path that is kept for the worst: it carries
+// data only where every path of a lower one has failed, and never for want of
+// room. Other metrics only say which comes first.
+const ReserveMetric = 65535
+
 // Join is the body of FrameJoin: what the local portal was told of a path,
 // so that the remote follows it in its own direction.
 type Join struct {
