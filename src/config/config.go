@@ -69,8 +69,10 @@ type Path struct {
 	Congestion string    // "bbr", "newreno", "none"; on tcp always "none": the kernel's TCP does it
 	RateDown   int64     // bit/s, 0: no ceiling
 	RateUp     int64     // bit/s, 0: no ceiling
-	Metric     int       // 0…65535
+	Metric     int       // 0…65535; 65535: only where every other path has failed
 	Direction  Direction // as the local portal sees it
+	Quota      uint64    // bytes a month, both directions together, with all headers; 0: none
+	QuotaReset int       // day of the month on which Quota begins anew: 1…31, where it has that many
 }
 
 // HostPort is where the remote portal listens: a name or an address, and a port.

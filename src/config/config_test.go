@@ -55,10 +55,13 @@ Remote     = vps.example.org:4725
 Rate       = 40mbit/10mbit
 Metric     = 7
 Direction  = receive
+Quota      = 50GB
 
 [path]
 TRANSPORT  = TCP
 bind       = 192.0.2.7
+quota      = 1.5 TiB
+quotareset = 31
 remote     = 198.51.100.1:4726
 
 [Path]
@@ -78,9 +81,11 @@ Rate       = 2.5mbit
 		},
 		Paths: []Path{
 			{Name: "dsl", Transport: "udp", Device: "eth1", Remote: HostPort{"vps.example.org", 4725},
-				Congestion: "bbr", RateDown: 40e6, RateUp: 10e6, Metric: 7, Direction: Receive},
+				Congestion: "bbr", RateDown: 40e6, RateUp: 10e6, Metric: 7, Direction: Receive,
+				Quota: 50e9, QuotaReset: 1},
 			{Name: "path2", Transport: "tcp", Source: netip.MustParseAddr("192.0.2.7"),
-				Remote: HostPort{"198.51.100.1", 4726}, Congestion: "none", Direction: Both},
+				Remote: HostPort{"198.51.100.1", 4726}, Congestion: "none", Direction: Both,
+				Quota: 3 << 39, QuotaReset: 31},
 			{Name: "path3", Transport: "udp", Remote: HostPort{"2001:db8::7", 4725},
 				Congestion: "none", RateDown: 2.5e6, RateUp: 2.5e6, Direction: Both},
 		},
@@ -195,6 +200,13 @@ func TestRejected(t *testing.T) {
 		"huge rate":             {local + path + "Rate=1e300gbit\n", "not a rate"},
 		"rate without unit":     {local + path + "Rate=1000000\n", "not a rate"},
 		"three rates":           {local + path + "Rate=1mbit/1mbit/1mbit\n", "not a rate"},
+		"quota without unit":    {local + path + "Quota=50\n", "not a size"},
+		"quota of bytes":        {local + path + "Quota=50B\n", "not a size"},
+		"small quota":           {local + path + "Quota=0.9MB\n", "not a size"},
+		"huge quota":            {local + path + "Quota=1001TB\n", "not a size"},
+		"quota without number":  {local + path + "Quota=GB\n", "not a size"},
+		"reset without quota":   {local + path + "QuotaReset=3\n", "without Quota"},
+		"reset day 32":          {local + path + "Quota=50GB\nQuotaReset=32\n", "1 to 31"},
 		"remote port 0":         {local + "[Path]\nRemote=192.0.2.1:0\n", "not a host"},
 		"remote mistyped v4":    {local + "[Path]\nRemote=192.0.2.256:4725\n", "not a host"},
 		"remote bare v6":        {local + "[Path]\nRemote=2001:db8::7:4725\n", "not a host"},

@@ -61,6 +61,11 @@ var pathFields = []field[Path]{
 	{name: "Direction", set: func(p *Path, v string) error {
 		return oneOf(&p.Direction, v, "not a direction", Both, Send, Receive)
 	}},
+	{name: "Quota", set: func(p *Path, v string) (err error) { p.Quota, err = parseSize(v); return }},
+	{name: "QuotaReset", set: func(p *Path, v string) (err error) {
+		p.QuotaReset, err = parseNumber(v, 1, 31, "not a day of the month")
+		return
+	}},
 }
 
 var listenFields = []field[Listen]{

@@ -148,6 +148,12 @@ func (p *parser) checkPaths(paths []Path, where []given) {
 			p.fail(g.at("Bind"), "Bind", path.Source.String(), &fault{"not of the same IP version as Remote", "both IPv4 or both IPv6"})
 		}
 		p.checkCongestion(path, g)
+		switch {
+		case g.has("QuotaReset") && !g.has("Quota"):
+			p.fail(g.at("QuotaReset"), "QuotaReset", "", &fault{"means nothing without Quota", "a Quota beside it, or leave it out"})
+		case g.has("Quota") && !g.has("QuotaReset"):
+			path.QuotaReset = 1
+		}
 	}
 }
 

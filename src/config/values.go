@@ -207,6 +207,28 @@ func parseRate(v string) (int64, error) {
 	return 0, bad
 }
 
+// Quota limits, in bytes.
+const (
+	minQuota = 1_000_000
+	maxQuota = 1_000_000_000_000_000
+)
+
+var sizeUnits = map[string]float64{"mb": 1e6, "gb": 1e9, "tb": 1e12, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+
+// parseSize takes "50GB", "1.5TB" or "500MiB"; GB is 10^9 bytes, as on the bill.
+func parseSize(v string) (uint64, error) {
+	number := strings.TrimRightFunc(v, unicode.IsLetter)
+	unit, ok := sizeUnits[strings.ToLower(v[len(number):])]
+	number = strings.TrimSpace(number)
+	if ok && strings.Trim(number, "0123456789.") == "" {
+		n, err := strconv.ParseFloat(number, 64)
+		if size := n * unit; err == nil && size >= minQuota && size <= maxQuota {
+			return uint64(size), nil
+		}
+	}
+	return 0, &fault{"not a size", "1MB to 1000TB, as in 50GB; also MiB, GiB, TiB"}
+}
+
 // checkPathName keeps names fit for a command line, a table and a metric.
 func checkPathName(v string) error {
 	ok := len(v) <= 32 && isLetterOrDigit(rune(v[0])) &&

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -27,6 +28,26 @@ func runDir() string {
 	}
 	return "/var/run/netcombiner"
 }
+
+// StateDir is where tunnels keep what must outlive a reboot. The environment
+// variable NETCOMBINER_STATE_DIR moves it.
+var StateDir = stateDir()
+
+func stateDir() string {
+	if dir := os.Getenv("NETCOMBINER_STATE_DIR"); dir != "" {
+		return dir
+	}
+	if runtime.GOOS == "freebsd" {
+		return "/var/db/netcombiner" // hier(7)
+	}
+	if varDir, err := filepath.EvalSymlinks("/var"); err == nil && varDir == "/tmp" {
+		return "/etc/netcombiner" // OpenWrt: what is in /var is in memory
+	}
+	return "/var/lib/netcombiner"
+}
+
+// QuotaPath is where the quotas of an interface's paths are counted.
+func QuotaPath(iface string) string { return filepath.Join(StateDir, iface+".quota") }
 
 // SocketPath is the control socket of an interface.
 func SocketPath(iface string) string { return filepath.Join(Dir, iface+".sock") }

@@ -45,6 +45,16 @@ type Path struct {
 	Rx                Count   `json:"rx"`
 	LostPackets       uint64  `json:"lost_packets"`
 	ReinjectedPackets uint64  `json:"reinjected_packets"` // sent again on another path
+	Quota             *Quota  `json:"quota,omitempty"`    // where the configuration has one
+}
+
+// Quota is what a path has carried in its month, sent and received, in outer
+// bytes. When UsedBytes reaches LimitBytes the path carries data only where
+// every other has failed.
+type Quota struct {
+	UsedBytes  uint64 `json:"used_bytes"`
+	LimitBytes uint64 `json:"limit_bytes"`
+	Resets     string `json:"resets"` // date, 2006-01-02, on which it begins anew; "": the clock is not set
 }
 
 // Count counts packets and their bytes. For a path these are outer messages,

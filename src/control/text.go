@@ -24,6 +24,11 @@ func Text(now, before *Status) string {
 	line("  resequencer: %d held, at most %s, %d released late", t.Resequencer.Held, ms(t.Resequencer.HoldMs), t.Resequencer.ReleasedLate)
 	r := &now.Rejected
 	line("  rejected: %d mac, %d replay, %d malformed, %d source", r.Mac, r.Replay, r.Malformed, r.Source)
+	for i := range now.Paths {
+		if p := &now.Paths[i]; p.Quota != nil {
+			line("  quota: %s", quota(p))
+		}
+	}
 	for _, h := range now.Hints {
 		line("  hint: %s", h)
 	}
@@ -36,6 +41,20 @@ func Text(now, before *Status) string {
 		writeTable(&b, columns, now.Paths)
 	}
 	return b.String()
+}
+
+func quota(p *Path) string {
+	q := p.Quota
+	text := fmt.Sprintf("%s, %s of %s used", p.Name, decimal(q.UsedBytes), decimal(q.LimitBytes))
+	if q.Resets != "" {
+		text += ", anew on " + q.Resets
+	}
+	return text
+}
+
+// decimal writes a size as bills and the configuration do.
+func decimal(bytes uint64) string {
+	return scaled(float64(bytes), 1000, "B", "kB", "MB", "GB", "TB", "PB")
 }
 
 func session(s *Session) string {

@@ -114,6 +114,19 @@ func TestTextWithHints(t *testing.T) {
 	}
 }
 
+func TestTextWithQuotas(t *testing.T) {
+	st := example()
+	st.Paths[1].Quota = &Quota{UsedBytes: 12_340_000_000, LimitBytes: 50_000_000_000, Resets: "2026-12-01"}
+	got := Text(st, nil)
+	if !strings.Contains(got, "source\n  quota: lte, 12.3 GB of 50.0 GB used, anew on 2026-12-01\n\n") {
+		t.Errorf("got:\n%s", got)
+	}
+	st.Paths[1].Quota.Resets = ""
+	if got := Text(st, nil); !strings.Contains(got, "50.0 GB used\n") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
 func TestTextWithoutPaths(t *testing.T) {
 	got := Text(&Status{Interface: "nc0", Role: "remote", Session: Session{State: "none"}}, nil)
 	if !strings.Contains(got, "session: none\n") || !strings.HasSuffix(got, "paths: none yet\n") {

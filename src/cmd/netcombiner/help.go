@@ -66,7 +66,8 @@ func (a *app) help(args []string) error {
 	b.WriteString(`
 Exit status: 0 done, 1 it failed (one line on stderr says why), 2 wrong usage
 or configuration. NETCOMBINER_RUN_DIR moves /var/run/netcombiner, where each
-tunnel has its control socket.
+tunnel has its control socket; NETCOMBINER_STATE_DIR moves the directory where
+quotas are counted, /var/lib/netcombiner on most systems.
 `)
 	fmt.Fprint(a.out, b.String())
 	return nil
