@@ -59,6 +59,7 @@ type core struct {
 	lastData   mono.Time
 	attached   bool      // some path has a flow
 	works      bool      // some path is up and not suspect
+	brings     bool      // a path that is up and none of the reserve carries data to here
 	lastUsable mono.Time // when that, and a session, was last so
 	nextChore  mono.Time
 
@@ -267,6 +268,7 @@ func (k *core) settle(now mono.Time) {
 	for _, p := range k.order {
 		k.act(now, p, p.Tick(now, active, p.Metric > serving))
 	}
+	k.spare()
 	lost := !k.anyUsable()
 	for _, p := range k.order {
 		p.LastResort = lost
@@ -284,6 +286,23 @@ func (k *core) settle(now mono.Time) {
 	k.exchange.Pump(now, k.consumers)
 }
 
+// spare keeps the paths of the reserve metric from data while another one is
+// up, each direction by itself. A suspect path is up: it is worth a moment's
+// wait, for what goes on the others costs money.
+func (k *core) spare() {
+	var sends bool
+	k.brings = false
+	for _, p := range k.order {
+		if s, _ := p.State(); s == path.Up && p.Metric != wire.ReserveMetric {
+			sends = sends || p.Send
+			k.brings = k.brings || p.Settings.Receive
+		}
+	}
+	for _, p := range k.order {
+		p.Spared = sends && p.Metric == wire.ReserveMetric
+	}
+}
+
 // chores refreshes what changes slowly.
 func (k *core) chores(now mono.Time) {
 	var low, high, wait, disorder, recovery time.Duration
@@ -291,6 +310,10 @@ func (k *core) chores(now mono.Time) {
 	var lossy bool
 	for _, p := range k.order {
 		if s, _ := p.State(); s != path.Up || p.RTT() == 0 {
+			continue
+		}
+		bring := p.Settings.Receive && !(k.brings && p.Metric == wire.ReserveMetric)
+		if p.Spared && !bring {
 			continue
 		}
 		if low == 0 || p.RTT() < low {
@@ -301,7 +324,7 @@ func (k *core) chores(now mono.Time) {
 		disorder = max(disorder, p.Disorder())
 		lossy = lossy || p.Loss() > 0.0005
 		recovery = max(recovery, 2*p.RTT()+p.ReorderWait()+recoverySlack)
-		if p.Settings.Receive {
+		if bring {
 			bringing |= 1 << p.ID
 		}
 	}

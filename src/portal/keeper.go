@@ -54,6 +54,9 @@ func (p *Portal) openPath(ctx context.Context, i int, c config.Path) error {
 	settings, join := pathSettings(c, t.Datagram())
 	p.mu.Lock()
 	q, err := p.core.addPath(p.started, path.Fixed{ID: uint8(i), Datagram: t.Datagram(), Transport: t.Name(), Join: join}, settings)
+	if err == nil {
+		p.enforceQuota(q)
+	}
 	p.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("path %s: %w", c.Name, err)

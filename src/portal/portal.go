@@ -9,6 +9,7 @@
 //	reader of a flow     messages → open → core.receive → TUN     (receiver.go)
 //	timekeeper           core.settle when something is due        (portal.go)
 //	keeper of a path     resolves, dials, dials again             (keeper.go)
+//	keeper of quotas     counts what paths carry in a month       (quotas.go)
 //
 // No path's goroutines ever wait for another's, but for the lock, which nobody
 // holds while it waits for a device.
@@ -57,6 +58,11 @@ type Options struct {
 	// Addresses lists the addresses of an interface; may be nil.
 	Addresses func(device string) ([]netip.Addr, error)
 	Log       *slog.Logger
+	// QuotaFile is where the paths' quotas are counted across restarts; "": they
+	// are not.
+	QuotaFile string
+	// Wall is time.Now, but for tests: the clock that tells the month.
+	Wall func() time.Time
 	// Random is crypto/rand.Reader, but for tests.
 	Random io.Reader
 	// Packets bounds the buffers of inner packets. 0: as many as poolBytes hold.
@@ -80,6 +86,7 @@ type Portal struct {
 	mtu        atomic.Int64                  // the tunnel's, for the TUN's reader
 	keys       atomic.Pointer[session.Table] // for the flows' readers
 	keepers    []*keeper                     // of the local portal
+	quotas     *quotas                       // nil where no path has one
 
 	mu      sync.Mutex
 	core    *core
@@ -97,6 +104,9 @@ type Portal struct {
 func New(o Options) (*Portal, error) {
 	if o.Random == nil {
 		o.Random = rand.Reader
+	}
+	if o.Wall == nil {
+		o.Wall = time.Now
 	}
 	if o.Packets == 0 {
 		o.Packets = poolBytes / bufferSize(o.Config.Interface.MTU)
@@ -148,10 +158,14 @@ func (p *Portal) Run(ctx context.Context, ready func()) error {
 	ctx, p.cancel = context.WithCancelCause(ctx)
 	defer p.cancel(nil)
 	p.alarm = time.NewTimer(time.Hour)
+	p.openQuotas()
 	if err := p.open(ctx); err != nil {
 		p.cancel(err)
 		p.shut()
 		return err
+	}
+	if p.quotas != nil {
+		p.goRun(func() { p.keepQuotas(ctx) })
 	}
 	p.goRun(func() { p.keepTime(ctx) })
 	p.goRun(func() { p.readTUN() })
@@ -161,6 +175,7 @@ func (p *Portal) Run(ctx context.Context, ready func()) error {
 	<-ctx.Done()
 	p.leave()
 	p.shut()
+	p.closeQuotas()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -36,7 +36,7 @@ func (p *Portal) Status() control.Status {
 	st.Tunnel.Queue = control.Queue{Packets: packets, Bytes: bytes, DelayMs: ms(delay), Dropped: x.Dropped() + k.unread}
 	r := &x.Resequencer
 	st.Tunnel.Resequencer = control.Resequencer{Held: r.Held(), ReleasedLate: r.ReleasedLate, HoldMs: ms(r.Hold())}
-	st.Hints = k.hints(now)
+	st.Hints = append(k.hints(now), p.quotas.hints()...)
 	return st
 }
 
@@ -50,8 +50,11 @@ func (p *Portal) pathStatus(now mono.Time, q *path.Path) control.Path {
 		Rx:          control.Count{Packets: q.RxPackets, Bytes: q.RxBytes},
 		LostPackets: q.Lost, ReinjectedPackets: q.Reinjected,
 	}
-	if state == path.Up && q.Metric > p.core.serving() {
+	if state == path.Up && (q.Spared || q.Metric > p.core.serving()) {
 		s.State = "standby"
+	}
+	if s.Quota = p.quotas.status(q.Name); s.Quota != nil {
+		s.Metric = p.Config.Paths[q.ID].Metric // as configured, also while it is used up
 	}
 	if local, remote := q.Addresses(); remote.IsValid() {
 		s.Local, s.Remote = local.String(), remote.String()

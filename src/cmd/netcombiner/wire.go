@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"netcombiner/src/config"
+	"netcombiner/src/control"
 	"netcombiner/src/daemon"
 	"netcombiner/src/linkwatch"
 	"netcombiner/src/portal"
@@ -47,6 +48,7 @@ func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
 		Transports: []transport.Transport{udp.Transport{}, tcp.Transport{}},
 		Resolve:    resolve,
 		Addresses:  linkwatch.Addrs,
+		QuotaFile:  control.QuotaPath(o.Interface),
 	})
 }
 
