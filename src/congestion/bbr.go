@@ -16,6 +16,8 @@ const (
 	minRound     = 10 * time.Millisecond
 	roundPackets = 20
 	maxRoundWait = 60 * time.Millisecond
+	// fewSamples of the delay are too few to judge by.
+	fewSamples = 4
 	// queueTarget is the queue that a busy path keeps at the bottleneck, or
 	// three packets on a slow path: enough to see that the link is full.
 	queueTarget = 3 * time.Millisecond
@@ -90,6 +92,7 @@ type BBR struct {
 
 	// The queue.
 	delay, rtt low           // of rounds: one-way with an unknown constant; both ways
+	last       time.Duration // sample of delay
 	jitter     time.Duration // between neighbouring samples, smoothed
 	previous   time.Duration // mean delay of the round before
 	sway       time.Duration // of that, from round to round, smoothed
@@ -126,7 +129,6 @@ type round struct {
 	packets, lost int
 	samples       int
 	delay, rtt    time.Duration // sums of the samples
-	last          time.Duration // sample of delay
 	appLimited    bool
 }
 
@@ -156,13 +158,13 @@ func (b *BBR) Acknowledged(now mono.Time, a Acknowledgement) {
 		b.begin(now, a)
 		return
 	}
-	if r.samples > 0 {
-		b.jitter += (max(a.OneWay-r.last, r.last-a.OneWay) - b.jitter) / 32
+	if b.last != 0 {
+		b.jitter += (max(a.OneWay-b.last, b.last-a.OneWay) - b.jitter) / 32
 	}
+	b.last = a.OneWay
 	r.samples++
 	r.delay += a.OneWay
 	r.rtt += max(a.Age, a.RTT)
-	r.last = a.OneWay
 	took := now.Sub(r.from)
 	if a.Prior < r.mark || took < minRound || r.packets < roundPackets && took < maxRoundWait {
 		return
@@ -234,7 +236,9 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	r := &b.round
 	n := time.Duration(r.samples)
 	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited, wasGrown: b.grew}
-	b.delay.add(now, s.delay)
+	if r.samples >= fewSamples || !b.delay.any || s.delay < b.delay.value()-b.jitter {
+		b.delay.add(now, s.delay)
+	}
 	b.rtt.add(now, s.rtt)
 	b.queue = s.delay - b.delay.value()
 	s.fell = b.previous - s.delay
@@ -282,7 +286,7 @@ func (b *BBR) start(s *seen) {
 	if b.jitter < queueTarget/4 {
 		enough = 1
 	}
-	s.busy = s.busy && b.full >= enough || b.queue > s.noise+max(b.rtt.value()/2, 20*time.Millisecond)
+	s.busy = !s.limited && (s.busy && b.full >= enough || b.queue > s.noise+max(b.rtt.value()/2, 20*time.Millisecond))
 	b.startup = !s.busy && !(s.excess && b.full >= 2)
 	s.excess = s.excess && !b.startup
 }
@@ -383,8 +387,14 @@ func (b *BBR) PacingRate() int64 {
 	return int64(max(b.rate*b.gain, least))
 }
 
-// Bandwidth implements Controller.
-func (b *BBR) Bandwidth() float64 { return b.rate }
+// Bandwidth implements Controller. What is found in startup is no more than was
+// asked for.
+func (b *BBR) Bandwidth() float64 {
+	if b.startup {
+		return 0
+	}
+	return b.rate
+}
 
 // low is the least value of this and of the previous half of baseMemory.
 type low struct {

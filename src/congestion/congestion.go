@@ -79,7 +79,7 @@ type Controller interface {
 	// fast as the window allows.
 	PacingRate() int64
 	// Bandwidth is what the path is believed to carry, in bit/s of messages; 0:
-	// the controller has no model of it.
+	// that is not known yet; negative: the controller has no model of it.
 	Bandwidth() float64
 }
 
@@ -105,8 +105,13 @@ func (*fixed) Sent(mono.Time, int)                     {}
 func (*fixed) Acknowledged(mono.Time, Acknowledgement) {}
 func (*fixed) Lost(mono.Time, Loss)                    {}
 func (*fixed) Window() (int, int)                      { return MaxWindow, MaxBytes }
-func (f *fixed) Bandwidth() float64                    { return float64(f.rate) }
-func (f *fixed) PacingRate() int64                     { return f.rate }
+func (f *fixed) Bandwidth() float64 {
+	if f.rate == 0 {
+		return -1
+	}
+	return float64(f.rate)
+}
+func (f *fixed) PacingRate() int64 { return f.rate }
 
 // ceiling keeps a controller's pace at or below the rate the user set.
 type ceiling struct {

@@ -65,7 +65,7 @@ func (r *NewReno) Lost(_ mono.Time, l Loss) {
 func (r *NewReno) Window() (int, int) { return r.window, MaxBytes }
 
 // Bandwidth implements Controller: New Reno has no model.
-func (*NewReno) Bandwidth() float64 { return 0 }
+func (*NewReno) Bandwidth() float64 { return -1 }
 
 // PacingRate implements Controller: the acknowledgements are the clock.
 func (*NewReno) PacingRate() int64 { return 0 }

@@ -65,9 +65,15 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 // where the slow one would add little.
 func worthIt(now mono.Time, d Demand, fast, slow Consumer) bool {
 	behind := arrival(now, slow) - arrival(now, fast)
-	drain := time.Duration(8e9 * float64(d.Bytes) / max(fast.Bandwidth(), 1))
-	gain := min(slow.Bandwidth()/max(fast.Bandwidth(), 1), 1)
-	return behind <= drain || float64(behind) <= gain*float64(now.Sub(d.Since))
+	if fast.Bandwidth() <= 0 {
+		return behind <= now.Sub(d.Since)
+	}
+	gain := 1.0
+	if slow.Bandwidth() > 0 { // else only trying tells how much it adds
+		gain = min(slow.Bandwidth()/fast.Bandwidth(), 1)
+	}
+	drain := 8e9 * float64(d.Bytes) / fast.Bandwidth()
+	return float64(behind) <= max(drain, gain*float64(now.Sub(d.Since)))
 }
 
 // earliest is, of the usable consumers with the lowest cost from the given on,

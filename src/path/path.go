@@ -276,7 +276,7 @@ const unknownDelay = time.Second
 
 // Bandwidth is what the path carries, in bit/s, as far as is known; 0: nothing is.
 func (p *Path) Bandwidth() float64 {
-	if rate := p.control.Bandwidth(); rate > 0 {
+	if rate := p.control.Bandwidth(); rate >= 0 {
 		return rate
 	}
 	return p.capacity.rate()
