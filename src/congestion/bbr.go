@@ -35,7 +35,7 @@ const (
 	startupGain = 4
 	// Where the delay sways by probeSway from round to round, it proves little.
 	// There the rate is asked for probeGain of itself every probeEvery at least.
-	probeSway  = 2500 * time.Microsecond
+	probeSway  = 2000 * time.Microsecond
 	probeGain  = 1.3
 	probeEvery = 8 * time.Second
 	// minPace is the least pace, bit/s.
@@ -243,11 +243,11 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	b.queue = s.delay - b.delay.value()
 	s.fell = b.previous - s.delay
 	if b.previous != 0 && b.gain > 0.9 && b.step < 2 {
-		b.sway += (min(max(s.fell, -s.fell), maxNoise) - b.sway) / 16
+		b.sway += (min(max(s.fell, -s.fell), maxNoise) - b.sway) / 8
 	}
 	b.previous = s.delay
 	// Of many noisy means the least lies some three standard errors below.
-	s.noise = min(max(time.Duration(3*float64(b.jitter)/math.Sqrt(float64(r.samples))), 2*b.sway), maxNoise)
+	s.noise = min(max(time.Duration(3*float64(b.jitter)/math.Sqrt(float64(r.samples))), 3*b.sway), maxNoise)
 	s.least = max(queueTarget, time.Duration(3*8*packetSize/max(b.rate, minPace)*1e9))
 	b.target = s.least + s.noise
 
