@@ -59,7 +59,7 @@ type Scheduler interface {
 // Demand is a packet to be sent, and what waits behind it.
 type Demand struct {
 	*packet.Packet
-	Bytes int       // of its flow that wait, its own included
+	Bytes int       // of its flow that wait, its own included, times the flows that take turns
 	Since mono.Time // since when its flow has had packets waiting
 }
 
@@ -173,7 +173,7 @@ func (x *Exchange) Pump(now mono.Time, consumers []Consumer) {
 			x.queue.drop(f)
 			continue
 		}
-		if !x.choose(now, Demand{Packet: p, Bytes: f.bytes, Since: f.since}, consumers) {
+		if !x.choose(now, Demand{Packet: p, Bytes: f.bytes * x.queue.backlogged, Since: f.since}, consumers) {
 			return
 		}
 		if !x.queue.allows(now, f) {
