@@ -27,8 +27,7 @@ type link struct {
 	free    mono.Time
 	latest  mono.Time // arrival, where order is kept
 	senders []*sender
-	delays  []time.Duration // of each packet in the queue, with its time
-	queued  []time.Duration
+	queued  []time.Duration // how long each packet waits
 }
 
 type event struct {
@@ -115,7 +114,6 @@ type sender struct {
 	idle           bool
 	held           bool
 	delivered      uint64
-	got            map[uint64]bool
 	rx             receiver
 	lost           int
 }
