@@ -62,7 +62,7 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 // worthIt says whether a flow gains by the slow consumer, which is ready, while
 // the fast one is not: if what waits takes the fast one longer than the slow one
 // is behind; or if the fast one could not keep up for that long, and longer
-// where the slow one would add little.
+// where the slow one would add less than half as much.
 func worthIt(now mono.Time, d Demand, fast, slow Consumer) bool {
 	behind := arrival(now, slow) - arrival(now, fast)
 	if fast.Bandwidth() <= 0 {
@@ -70,7 +70,7 @@ func worthIt(now mono.Time, d Demand, fast, slow Consumer) bool {
 	}
 	gain := 1.0
 	if slow.Bandwidth() > 0 { // else only trying tells how much it adds
-		gain = min(slow.Bandwidth()/fast.Bandwidth(), 1)
+		gain = min(2*slow.Bandwidth()/fast.Bandwidth(), 1)
 	}
 	drain := 8e9 * float64(d.Bytes) / fast.Bandwidth()
 	return float64(behind) <= max(drain, gain*float64(now.Sub(d.Since)))

@@ -37,7 +37,7 @@ var profiles = []profile{
 	{name: "bw_4to1", a: wan(20, 0, 50, 0), b: wan(20, 0, 12, 0), floor: 0.94},
 	{name: "bw_10to1", a: wan(20, 0, 100, 0), b: wan(20, 0, 10, 0), floor: 0.94},
 	{name: "dual_lte", a: wan(30, 5, 40, 0.005), b: wan(45, 8, 25, 0.005), floor: 0.75, kept: 0.75},
-	{name: "fiber_lte", a: wan(8, 0, 300, 0), b: wan(40, 8, 30, 0.005), floor: 0.55, kept: 0.55},
+	{name: "fiber_lte", a: wan(8, 0, 300, 0), b: wan(40, 8, 30, 0.005), floor: 0.45, kept: 0.45},
 	{name: "lte_starlink", a: wan(35, 8, 40, 0), b: wan(50, 25, 100, 0.01), floor: 0.25, kept: 0.30},
 	{name: "lte_geo", a: wan(35, 0, 40, 0), b: wan(320, 20, 20, 0.005), floor: 0.25, kept: 0.25},
 	{name: "congested", a: wan(50, 20, 20, 0.02), b: wan(60, 25, 15, 0.02), floor: 0.50, kept: 0.35},
