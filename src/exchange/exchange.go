@@ -12,6 +12,8 @@
 //	chain      each packet says how far back its predecessor in the flow is:
 //	           a receiver need not know flows to keep each in order
 //	rescue     a packet that a path may have lost, to be sent again on another
+//	recovery   the same for one that a link did lose: on two paths, and only
+//	           while the receiver still waits for it
 package exchange
 
 import (
@@ -27,6 +29,9 @@ type Consumer interface {
 	Cost() int
 	// Usable says that the path works, whether or not it has room now.
 	Usable() bool
+	// Room says that its window and its own queue have room: only its rate may
+	// hold a packet back.
+	Room() bool
 	// Ready says that it takes a packet of size bytes now.
 	Ready(now mono.Time, size int) bool
 	// Carries is false if a packet of size bytes will never fit.
@@ -44,7 +49,8 @@ type Consumer interface {
 	Wait(now mono.Time) time.Duration
 	// Bandwidth is what it carries, in bit/s; 0: not known yet.
 	Bandwidth() float64
-	// Consume takes the packet and one reference to it. Only after Ready.
+	// Consume takes the packet and one reference to it. Only after Ready, or for
+	// the few packets that go again after Usable, Carries and Room.
 	Consume(now mono.Time, p *packet.Packet)
 }
 
@@ -115,8 +121,7 @@ func (x *Exchange) Adapt(rtt time.Duration) {
 }
 
 // Ingress takes packets from the TUN, with their one reference. Flow and
-// Queued are set. When the queue is full, the oldest go: what is sent is then
-// as fresh as can be, and flows learn of it a queue's length sooner.
+// Queued are set. When the queue is full, the oldest of the longest flow go.
 func (x *Exchange) Ingress(packets []*packet.Packet) {
 	for _, p := range packets {
 		x.queue.push(p)
@@ -212,17 +217,24 @@ func (x *Exchange) choose(now mono.Time, d Demand, consumers []Consumer) bool {
 	return len(x.chosen) > 0
 }
 
-// chooseTwo chooses the two consumers that deliver first, ready or not: they are
-// few packets, and late already.
+// chooseTwo chooses, of the consumers with the lowest cost, the two that deliver
+// first, whether or not their pace lets them: these are few packets, and late
+// already.
 func (x *Exchange) chooseTwo(now mono.Time, size int, consumers []Consumer) {
 	var best, second Consumer
+	var first, next time.Duration // when they deliver
 	for _, c := range consumers {
+		if !c.Usable() || !c.Carries(size) || !c.Room() || best != nil && c.Cost() > best.Cost() {
+			continue
+		}
+		at := arrival(now, c)
 		switch {
-		case !c.Usable() || !c.Carries(size):
-		case best == nil || arrival(now, c) < arrival(now, best):
-			best, second = c, best
-		case second == nil || arrival(now, c) < arrival(now, second):
-			second = c
+		case best == nil || c.Cost() < best.Cost():
+			best, first, second = c, at, nil
+		case at < first:
+			best, first, second, next = c, at, best, first
+		case second == nil || at < next:
+			second, next = c, at
 		}
 	}
 	if best != nil {

@@ -266,10 +266,19 @@ func TestWhatWasLostGoesAgainOnTwoPathsInTime(t *testing.T) {
 	if !slices.Equal(a.got, []*packet.Packet{in[0], in[1], in[0]}) || !slices.Equal(b.got, in[:1]) || c.got != nil {
 		t.Errorf("%d, %d and %d packets went, want it on the two earliest paths", len(a.got), len(b.got), len(c.got))
 	}
+	costly := &fakePath{room: plenty, metric: 9}
+	u.all = []Consumer{a, costly}
+	again := u.packets(1, 1, 1000)
+	again[0].Sequence, again[0].Sent = 9, u.now
+	u.Recover(again)
+	u.pump()
+	if len(a.got) != 4 || costly.got != nil {
+		t.Errorf("%d and %d packets went, want none on the path of a higher metric", len(a.got), len(costly.got))
+	}
 	u.now++
 	u.Recover(in[1:])
 	u.pump()
-	if len(a.got) != 3 {
+	if len(a.got) != 4 {
 		t.Error("a packet went again that nobody waits for any more")
 	}
 	u.closes()

@@ -80,30 +80,31 @@ func worthIt(now mono.Time, d Demand, fast, slow Consumer) bool {
 // the one where a packet arrives first, and of those that are ready the same;
 // next is the next higher cost, or 0.
 func earliest(now mono.Time, size, from int, consumers []Consumer) (best, ready Consumer, next int) {
+	var bestAt, readyAt time.Duration
 	for _, c := range consumers {
 		cost := c.Cost()
 		if cost < from || !c.Carries(size) {
 			continue
 		}
-		switch {
-		case !c.Usable() && !c.Ready(now, size):
+		isReady := c.Ready(now, size)
+		if !isReady && !c.Usable() {
 			continue
-		case best != nil && cost > best.Cost():
-			if next == 0 || cost < next {
-				next = cost
+		}
+		if best != nil && cost != best.Cost() {
+			if higher := max(cost, best.Cost()); next == 0 || higher < next {
+				next = higher
 			}
-			continue
-		case best != nil && cost < best.Cost():
-			if next == 0 || best.Cost() < next {
-				next = best.Cost()
+			if cost > best.Cost() {
+				continue
 			}
 			best, ready = nil, nil
 		}
-		if best == nil || arrival(now, c) < arrival(now, best) {
-			best = c
+		at := arrival(now, c)
+		if best == nil || at < bestAt {
+			best, bestAt = c, at
 		}
-		if c.Ready(now, size) && (ready == nil || arrival(now, c) < arrival(now, ready)) {
-			ready = c
+		if isReady && (ready == nil || at < readyAt) {
+			ready, readyAt = c, at
 		}
 	}
 	return best, ready, next

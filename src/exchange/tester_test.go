@@ -33,6 +33,7 @@ func (f *fakePath) Usable() bool { return !f.down }
 func (f *fakePath) Ready(_ mono.Time, size int) bool {
 	return !f.down && len(f.got) < f.room && (f.longest == 0 || size <= f.longest)
 }
+func (f *fakePath) Room() bool                            { return len(f.got) < f.room }
 func (f *fakePath) Carries(size int) bool                 { return f.longest == 0 || f.growing || size <= f.longest }
 func (f *fakePath) Fill() float64                         { return f.fill }
 func (f *fakePath) RTT() time.Duration                    { return f.rtt }

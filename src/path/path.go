@@ -286,7 +286,7 @@ func (p *Path) Bandwidth() float64 {
 // until the window does.
 func (p *Path) Wait(now mono.Time) time.Duration {
 	wait := max(p.pace.Sub(now), 0)
-	if packets, bytes := p.control.Window(); p.InFlight() >= packets || p.sent.bytes+p.outboxBytes >= bytes || p.outbox.Len() >= p.outboxLimit() {
+	if !p.Room() {
 		wait = max(wait, time.Duration(8e9*MaxMTU/max(p.Bandwidth(), 1e5)))
 	}
 	return wait
@@ -321,11 +321,20 @@ func (p *Path) Ready(now mono.Time, size int) bool {
 	if p.outbox.Len() >= p.outboxLimit() {
 		return false
 	}
-	if packets, bytes := p.control.Window(); p.InFlight() >= packets || p.sent.bytes+p.outboxBytes >= bytes {
+	if !p.inWindow() {
 		p.limited, p.held = true, true
 		return false
 	}
 	return p.pace <= now
+}
+
+// Room says that the window and the outbox have room: only the pace may hold a
+// packet back.
+func (p *Path) Room() bool { return p.outbox.Len() < p.outboxLimit() && p.inWindow() }
+
+func (p *Path) inWindow() bool {
+	packets, bytes := p.control.Window()
+	return p.InFlight() < packets && p.sent.bytes+p.outboxBytes < bytes
 }
 
 func (p *Path) servesLast() bool {
