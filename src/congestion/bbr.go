@@ -35,7 +35,7 @@ const (
 	startupGain = 4
 	// Where the delay sways by probeSway from round to round, it proves little.
 	// There the rate is asked for probeGain of itself every probeEvery at least.
-	probeSway  = 2000 * time.Microsecond
+	probeSway  = 2 * time.Millisecond
 	probeGain  = 1.3
 	probeEvery = 8 * time.Second
 	// minPace is the least pace, bit/s.
@@ -140,7 +140,7 @@ func NewBBR() *BBR {
 // Sent implements Controller: what counts is what arrives.
 func (*BBR) Sent(mono.Time, int) {}
 
-// Lost counts.
+// Lost implements Controller: what it means is seen at the end of the round.
 func (b *BBR) Lost(_ mono.Time, l Loss) { b.round.lost += l.Packets }
 
 // Acknowledged takes the measurements, and decides at the end of each round.
@@ -193,7 +193,6 @@ type seen struct {
 	least    time.Duration // the queue to hold but for that
 	busy     bool          // there is a queue
 	excess   bool          // more loss than the path makes of itself
-	follows  bool          // the rate grew, and what was delivered with it
 	wasGrown bool          // the round was paced to grow
 	limited  bool          // the sender had not enough to send
 }
@@ -235,7 +234,7 @@ func (b *BBR) decide(now mono.Time, delivered, proved float64) {
 func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	r := &b.round
 	n := time.Duration(r.samples)
-	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited, wasGrown: b.grew}
+	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited}
 	if r.samples >= fewSamples || !b.delay.any || s.delay < b.delay.value()-b.jitter {
 		b.delay.add(now, s.delay)
 	}
@@ -256,18 +255,14 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	if !b.grew {
 		b.ambient += (min(loss, 0.5) - b.ambient) / 8
 	}
-	if b.probing { // was more asked than the path carries?
-		b.probing = false
-		if s.follows = delivered > 1.12*b.rate; s.follows {
-			b.probeWait = 0
-			b.step = 1
-			b.grew = true
-		}
-	} else {
-		s.follows = b.grew && !b.startup && b.step >= 2 && delivered > 0.8*b.rate*b.gain && b.queue < b.target+b.rtt.value()/4
-	}
 	s.wasGrown = b.grew
-	s.busy = b.queue >= s.noise+s.least/2 && !s.follows
+	follows := b.grew && !b.startup && b.step >= 2 && delivered > 0.8*b.rate*b.gain && b.queue < b.target+b.rtt.value()/4
+	if b.probing && delivered > 1.12*b.rate { // no more was asked than the path carries
+		follows, s.wasGrown = true, true
+		b.probeWait, b.step = 0, 1
+	}
+	b.probing = false
+	s.busy = b.queue >= s.noise+s.least/2 && !follows
 	if b.startup {
 		b.start(&s)
 	}

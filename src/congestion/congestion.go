@@ -30,9 +30,8 @@ type Acknowledgement struct {
 	Bytes   int // of these
 	// Largest is the highest path sequence among them.
 	Largest uint64
-	// InFlight is how many packets were in flight before it came, and
-	// BytesInFlight their bytes.
-	InFlight, BytesInFlight int
+	// InFlight is how many packets were in flight before it came.
+	InFlight int
 	// Delivered is how many bytes were acknowledged so far, these included, and
 	// Prior how many had been when the newest of these was sent.
 	Delivered, Prior uint64

@@ -223,7 +223,7 @@ func (s *sender) acknowledge() {
 	}
 	ackDelay := s.now.Sub(r.at)
 	s.after(s.delay, func() {
-		a := Acknowledgement{InFlight: s.packets, BytesInFlight: s.bytes, Limited: true, Arrived: r.arrived, ArrivedAt: uint32(r.at / 1000)}
+		a := Acknowledgement{InFlight: s.packets, Limited: true, Arrived: r.arrived, ArrivedAt: uint32(r.at / 1000)}
 		if f := s.sent[r.largest]; f != nil {
 			a.RTT = s.now.Sub(f.at) - ackDelay
 			a.OneWay = r.at.Sub(f.at) + 1234567*ms

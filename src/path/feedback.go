@@ -43,7 +43,7 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	if largest >= l.next || ack > largest || nack > ack {
 		return
 	}
-	good := congestion.Acknowledgement{InFlight: l.inFlight, BytesInFlight: l.bytes, Arrived: a.Delivered, ArrivedAt: a.ReceivedAt}
+	good := congestion.Acknowledgement{InFlight: l.inFlight, Arrived: a.Delivered, ArrivedAt: a.ReceivedAt}
 	bad := congestion.Loss{Next: l.next}
 	var newest sent // that largest acknowledges, if it is news
 	if largest >= l.first && l.at(largest).waits() {
