@@ -38,18 +38,6 @@ type Result struct {
 // directions for Err to be nil.
 const AliveWithin = 2 * time.Second
 
-// aliveWithin is that for r. Where all links are TCP it is longer by TCP's
-// initial timeout (RFC 6298 section 2): a SYN lost by chance, or the last
-// segment of a full queue, costs that whatever the portals do.
-func (r *Result) aliveWithin() time.Duration {
-	for _, l := range r.Scenario.Links {
-		if l.Transport != "tcp" {
-			return AliveWithin
-		}
-	}
-	return AliveWithin + time.Second
-}
-
 // Err is nil if the run was as it should be, and else says what was not, with
 // the scenario and its seed.
 func (r *Result) Err() error {
@@ -62,7 +50,7 @@ func (r *Result) Err() error {
 		case way.alive == never && len(r.Errors) > 0: // no wonder
 		case way.alive == never:
 			errs = append(errs, fmt.Errorf("nothing arrives %s after the last fault", way.name))
-		case way.alive > r.aliveWithin():
+		case way.alive > AliveWithin:
 			errs = append(errs, fmt.Errorf("the first packet %s arrives %v after the last fault", way.name, way.alive))
 		}
 	}
