@@ -17,8 +17,8 @@ import (
 // those of lower layers, and none of its own.
 var layers = [][]string{
 	{"mono", "wire", "replay", "auth", "config", "control", "transport", "linkwatch", "tundevice", "routing/nstest"},
-	{"packet", "congestion", "quota", "handshake", "udpsocket", "transport/transporttest", "tundevice/tuntest", "routing", "simnet", "testbed/link", "testbed/netns"},
-	{"path", "exchange", "session", "transport/udp", "transport/tcp", "daemon", "testbed/emulator", "testbed/measure"},
+	{"packet", "congestion", "quota", "handshake", "udpsocket", "transport/transporttest", "tundevice/tuntest", "routing", "testbed/link", "testbed/netns"},
+	{"path", "exchange", "session", "simnet", "transport/udp", "transport/tcp", "daemon", "testbed/emulator", "testbed/measure"},
 	{"portal", "testbed/lab"},
 	{"testbed"},
 	{"cmd/netcombiner", "cmd/testbed"},

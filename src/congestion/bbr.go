@@ -112,7 +112,7 @@ type BBR struct {
 
 	// Others: see watch and compete.
 	crowded bool
-	cubic   cubic
+	cubic   Cubic
 	alone   float64       // rate before that, bit/s
 	stuck   int           // rounds in which the queue was not ours to shorten
 	calm    int           // rounds without a queue
@@ -358,7 +358,7 @@ func (b *BBR) Window() (packets, bytes int) {
 		return InitialWindow, InitialWindow * packetSize
 	}
 	if b.crowded {
-		return int(b.cubic.window), int(b.cubic.window * b.packet)
+		return int(b.cubic.Window), int(b.cubic.Window * b.packet)
 	}
 	trips := 1.3
 	if b.grew {

@@ -39,7 +39,7 @@ func (b *BBR) watch(now mono.Time, s seen) bool {
 		b.stuck = max(b.stuck-1, 0)
 	}
 	if b.stuck >= stuckRounds {
-		b.crowded, b.draining, b.calm, b.cubic = true, false, 0, cubic{}
+		b.crowded, b.draining, b.calm, b.cubic = true, false, 0, Cubic{}
 	}
 	return b.crowded
 }
@@ -50,14 +50,14 @@ func (b *BBR) compete(now mono.Time, s seen) {
 	b.rate = s.delivered
 	c := &b.cubic
 	switch {
-	case c.window == 0:
+	case c.Window == 0:
 		// Half of what it had alone is its share of two.
 		share := s.rtt.Seconds() / 8 / b.packet
-		*c = cubic{window: max(s.delivered*share, MinWindow), max: b.alone / 2 * share}
+		*c = Cubic{Window: max(s.delivered*share, MinWindow), max: b.alone / 2 * share}
 	case b.round.lost > 0 && b.queue > b.worst/2:
-		c.cut()
+		c.Cut()
 	case !s.limited:
-		c.grow(now, s.rtt, float64(b.round.packets))
+		c.Grow(now, s.rtt, float64(b.round.packets))
 	}
-	b.gain = 1.2 * c.window * b.packet * 8 / s.rtt.Seconds() / max(b.rate, minPace)
+	b.gain = 1.2 * c.Window * b.packet * 8 / s.rtt.Seconds() / max(b.rate, minPace)
 }

@@ -1,6 +1,11 @@
 package simnet
 
-import "time"
+import (
+	"time"
+
+	"netcombiner/src/congestion"
+	"netcombiner/src/mono"
+)
 
 // sender decides which numbered segment leaves when: a TCP sender's loss
 // recovery and congestion window without its bytes. It is pure. The tcp
@@ -18,13 +23,13 @@ type sender struct {
 	hint   uint64        // no lost segment is older
 	minRTO time.Duration
 
-	cwnd, ssthresh float64       // segments
-	maxCwnd        float64       // 0: none
-	cubic          *cubic        // nil: Reno
-	order          uint64        // transmissions so far
-	acked          uint64        // latest transmission that is acknowledged
-	recover        uint64        // losses of transmissions up to it halved the window already
-	sent           ring[segSend] // in order of transmission
+	cwnd, ssthresh float64           // segments
+	maxCwnd        float64           // 0: none
+	cubic          *congestion.Cubic // nil: Reno
+	order          uint64            // transmissions so far
+	acked          uint64            // latest transmission that is acknowledged
+	recover        uint64            // losses of transmissions up to it halved the window already
+	sent           ring[segSend]     // in order of transmission
 
 	srtt, rttvar time.Duration
 	minRTT       time.Duration
@@ -134,7 +139,9 @@ func (s *sender) ack(now time.Duration, cum, seq, mask uint64) {
 		if s.cwnd < s.ssthresh {
 			s.cwnd += float64(fresh)
 		} else if s.cubic != nil {
-			s.cwnd = s.cubic.grow(now, s.srtt, s.cwnd, fresh)
+			s.cubic.Window = s.cwnd
+			s.cubic.Grow(mono.Time(now), s.srtt, float64(fresh))
+			s.cwnd = s.cubic.Window
 		} else {
 			s.cwnd += float64(fresh) / s.cwnd
 		}
@@ -161,7 +168,9 @@ func (s *sender) ack(now time.Duration, cum, seq, mask uint64) {
 // cut is the window after a loss.
 func (s *sender) cut() float64 {
 	if s.cubic != nil {
-		return s.cubic.cut(s.cwnd)
+		s.cubic.Window = s.cwnd
+		s.cubic.Cut()
+		return s.cubic.Window
 	}
 	return max(2, s.cwnd/2)
 }

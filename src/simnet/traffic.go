@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"netcombiner/src/congestion"
 )
 
 // Call sends a packet of size bytes every so often, from now on until the
@@ -79,7 +81,7 @@ func (c *Checker) NewBulk(from, to *Host, v6 bool, size int, limit uint64, until
 	if limit == 0 {
 		b.limit = 1 << 62
 	}
-	b.snd.cubic = &cubic{}
+	b.snd.cubic = &congestion.Cubic{}
 	b.data.ecn = 0 // what is marked is not dropped, and CUBIC here knows no marks
 	b.onTimer = b.timer
 	b.data.handler = b.segment
