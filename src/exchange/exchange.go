@@ -14,6 +14,8 @@
 //	rescue     a packet that a path may have lost, to be sent again on another
 //	recovery   the same for one that a link did lose: on two paths, and only
 //	           while the receiver still waits for it
+//	twin       the copy of a packet of a sparse flow that goes on a second path
+//	           at once, where the first is doubtful; see double
 package exchange
 
 import (
@@ -49,8 +51,10 @@ type Consumer interface {
 	Wait(now mono.Time) time.Duration
 	// Bandwidth is what it carries, in bit/s; 0: not known yet.
 	Bandwidth() float64
+	// Doubtful says that it may well lose what it takes, or deliver it late.
+	Doubtful(now mono.Time) bool
 	// Consume takes the packet and one reference to it. Only after Ready, or for
-	// the few packets that go again after Usable, Carries and Room.
+	// the few packets that go twice or again after Usable, Carries and Room.
 	Consume(now mono.Time, p *packet.Packet)
 }
 
@@ -83,7 +87,8 @@ const (
 
 // Counters are totals since the start.
 type Counters struct {
-	TxPackets, TxBytes uint64 // inner packets given to paths, each once
+	TxPackets, TxBytes    uint64 // inner packets given to paths, each once
+	Doubled, DoubledBytes uint64 // those of them that went with a twin
 }
 
 // Exchange is the sending side. The receiving side is its Resequencer.
@@ -92,6 +97,8 @@ type Exchange struct {
 	Resequencer Resequencer
 
 	scheduler Scheduler
+	redundant bool   // it doubles all it can
+	budget    budget // of twins
 	sequence  uint64 // last given out
 	flows     [flowBuckets]uint64
 	queue     fqCoDel
@@ -109,6 +116,7 @@ type rescue struct {
 // New returns an exchange that schedules by s.
 func New(s Scheduler) *Exchange {
 	x := &Exchange{scheduler: s, Resequencer: newResequencer()}
+	_, x.redundant = s.(Redundant)
 	x.queue.limit = queueLimit
 	x.queue.adapt(0)
 	return x
@@ -184,6 +192,7 @@ func (x *Exchange) Pump(now mono.Time, consumers []Consumer) {
 		if !x.queue.allows(now, f) {
 			continue
 		}
+		x.double(now, f, consumers)
 		x.queue.pop(f)
 		x.TxPackets++
 		x.TxBytes += uint64(len(p.Data))
@@ -217,11 +226,21 @@ func (x *Exchange) choose(now mono.Time, d Demand, consumers []Consumer) bool {
 	return len(x.chosen) > 0
 }
 
-// chooseTwo chooses, of the consumers with the lowest cost, the two that deliver
-// first, whether or not their pace lets them: these are few packets, and late
-// already.
+// chooseTwo chooses the earliest two of the consumers.
 func (x *Exchange) chooseTwo(now mono.Time, size int, consumers []Consumer) {
-	var best, second Consumer
+	best, second := earliestTwo(now, size, consumers)
+	if best != nil {
+		x.chosen = append(x.chosen, best)
+	}
+	if second != nil {
+		x.chosen = append(x.chosen, second)
+	}
+}
+
+// earliestTwo are, of the consumers with the lowest cost, the two that deliver
+// first, whether or not their pace lets them: it is asked for few packets, that
+// are late already or must not be.
+func earliestTwo(now mono.Time, size int, consumers []Consumer) (best, second Consumer) {
 	var first, next time.Duration // when they deliver
 	for _, c := range consumers {
 		if !c.Usable() || !c.Carries(size) || !c.Room() || best != nil && c.Cost() > best.Cost() {
@@ -237,12 +256,7 @@ func (x *Exchange) chooseTwo(now mono.Time, size int, consumers []Consumer) {
 			second, next = c, at
 		}
 	}
-	if best != nil {
-		x.chosen = append(x.chosen, best)
-	}
-	if second != nil {
-		x.chosen = append(x.chosen, second)
-	}
+	return best, second
 }
 
 // give hands p to the chosen consumers, a reference each.

@@ -49,6 +49,7 @@ type flowQueue struct {
 	waiting    bool
 	next       *flowQueue // in turns
 	since      mono.Time  // has had packets without a break
+	ahead      excess
 
 	// CoDel's state, with the names of RFC 8289 section 5.2.
 	dropping         bool
@@ -88,6 +89,7 @@ func (q *fqCoDel) push(p *packet.Packet) {
 		f.tail.Next = p
 	}
 	f.tail = p
+	f.ahead.add(p.Queued, len(p.Data))
 	f.bytes += len(p.Data)
 	q.bytes += len(p.Data)
 	q.packets++

@@ -23,15 +23,16 @@ type fakePath struct {
 	fill    float64
 	rtt     time.Duration
 	delay   time.Duration
-	wait    time.Duration // while it has no room
+	wait    time.Duration // 0 while it is ready
 	rate    float64       // bit/s
+	doubt   bool
 	got     []*packet.Packet
 }
 
 func (f *fakePath) Cost() int    { return f.metric }
 func (f *fakePath) Usable() bool { return !f.down }
 func (f *fakePath) Ready(_ mono.Time, size int) bool {
-	return !f.down && len(f.got) < f.room && (f.longest == 0 || size <= f.longest)
+	return !f.down && f.wait == 0 && len(f.got) < f.room && (f.longest == 0 || size <= f.longest)
 }
 func (f *fakePath) Room() bool                            { return len(f.got) < f.room }
 func (f *fakePath) Carries(size int) bool                 { return f.longest == 0 || f.growing || size <= f.longest }
@@ -40,6 +41,7 @@ func (f *fakePath) RTT() time.Duration                    { return f.rtt }
 func (f *fakePath) Delay() time.Duration                  { return f.delay }
 func (f *fakePath) Wait(mono.Time) time.Duration          { return f.wait }
 func (f *fakePath) Bandwidth() float64                    { return f.rate }
+func (f *fakePath) Doubtful(mono.Time) bool               { return f.doubt }
 func (f *fakePath) Consume(_ mono.Time, p *packet.Packet) { f.got = append(f.got, p) }
 
 // take empties the path.

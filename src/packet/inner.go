@@ -16,7 +16,10 @@ const (
 	ipv4Header   = 20
 	ipv6Header   = 40
 	tcpHeader    = 20
+	tcpFlagFIN   = 0x01
 	tcpFlagSYN   = 0x02
+	tcpFlagRST   = 0x04
+	tcpFlagACK   = 0x10
 	tcpOptionEnd = 0
 	tcpOptionNOP = 1
 	tcpOptionMSS = 2
@@ -65,6 +68,32 @@ func transport(p []byte) (proto byte, offset int) {
 		return p[6], ipv6Header // extension headers: hashed by addresses alone
 	}
 	return 0, -1
+}
+
+// DSCP returns the codepoint that a well-formed packet is marked with (RFC 2474),
+// 0 … 63; 0 of another.
+func DSCP(p []byte) byte {
+	switch Version(p) {
+	case 4:
+		return p[1] >> 2
+	case 6:
+		return p[0]&15<<2 | p[1]>>6
+	}
+	return 0
+}
+
+// BareAck says that p is a TCP segment that only acknowledges: the next one says
+// the same, and more.
+func BareAck(p []byte) bool {
+	proto, at := transport(p)
+	if proto != protoTCP || at < 0 || len(p) < at+tcpHeader {
+		return false
+	}
+	total := int(binary.BigEndian.Uint16(p[2:]))
+	if p[0]>>4 == 6 {
+		total = ipv6Header + int(binary.BigEndian.Uint16(p[4:]))
+	}
+	return p[at+13]&(tcpFlagFIN|tcpFlagSYN|tcpFlagRST|tcpFlagACK) == tcpFlagACK && total == at+int(p[at+12]>>4)*4
 }
 
 // FlowHash returns a hash of the packet's 5-tuple, or of its addresses and

@@ -118,6 +118,55 @@ func TestSource(t *testing.T) {
 	}
 }
 
+func TestDSCP(t *testing.T) {
+	v4, v6 := syn(false, nil), syn(true, nil)
+	v4[1] = 46<<2 | 3
+	v6[0], v6[1] = 0x60|46>>2, 46&3<<6|0x3f
+	for _, p := range [][]byte{v4, v6} {
+		if got := DSCP(p); got != 46 {
+			t.Errorf("version %d: %d", p[0]>>4, got)
+		}
+		if got := DSCP(p[:19]); got != 0 {
+			t.Errorf("of a part: %d", got)
+		}
+	}
+}
+
+func TestBareAck(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		for _, c := range []struct {
+			name  string
+			flags byte
+			data  int // bytes
+			want  bool
+		}{
+			{"ACK", tcpFlagACK, 0, true},
+			{"that echoes a mark", tcpFlagACK | 0x40, 0, true},
+			{"with data", tcpFlagACK, 1, false},
+			{"SYN", tcpFlagSYN, 0, false},
+			{"SYN and ACK", tcpFlagSYN | tcpFlagACK, 0, false},
+			{"FIN", tcpFlagFIN | tcpFlagACK, 0, false},
+			{"RST", tcpFlagRST | tcpFlagACK, 0, false},
+		} {
+			p := append(syn(v6, []byte{tcpOptionNOP}), make([]byte, c.data)...)
+			at := ipv4Header
+			if v6 {
+				at = ipv6Header
+				binary.BigEndian.PutUint16(p[4:], uint16(len(p)-at))
+			} else {
+				binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+			}
+			p[at+13] = c.flags
+			if got := BareAck(append(p, 0, 0)); got != c.want { // the padding does not count
+				t.Errorf("%s, IPv6 %v: %v", c.name, v6, got)
+			}
+			if BareAck(p[:at+13]) {
+				t.Errorf("%s: half a header", c.name)
+			}
+		}
+	}
+}
+
 func TestFlowHash(t *testing.T) {
 	a, b := syn(false, nil), syn(false, nil)
 	if FlowHash(a, 1) != FlowHash(b, 1) {
@@ -185,6 +234,8 @@ func FuzzInner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte, mtu int) {
 		before := len(p)
 		FlowHash(p, 1)
+		DSCP(p)
+		BareAck(p)
 		ClampMSS(p, mtu)
 		if len(p) != before {
 			t.Fatal("length changed")

@@ -171,8 +171,11 @@ func (p *Path) to(now mono.Time, s State) (events Events) {
 	if s == p.state && s != Connecting {
 		return 0
 	}
-	if p.state == Up {
+	switch p.state {
+	case Up:
 		events |= EventRescue
+	case Failed:
+		p.doubted = now
 	}
 	p.state, p.since = s, now
 	p.revival = proof{}
@@ -308,7 +311,7 @@ func (p *Path) Tick(now mono.Time, active, standby bool) (events Events) {
 		if p.overdue >= overdueFails && now.Sub(p.quietSince()) >= p.patience(now) {
 			return p.to(now, Failed)
 		}
-		p.suspect = true
+		p.suspect, p.doubted = true, now
 		events |= EventRescue
 	}
 	if now >= p.asked.Add(pingInterval(active, standby)) {

@@ -143,6 +143,7 @@ type Path struct {
 	Spared bool
 
 	suspect  bool
+	doubted  mono.Time // when it was last suspect, or came back; 0: never
 	overdue  int       // timeouts in a row
 	progress mono.Time // last acknowledgement of something new
 	heard    mono.Time // last message
@@ -308,6 +309,21 @@ func (p *Path) Cost() int { return p.Metric }
 // Usable says that the path can be counted on now, with room or without.
 func (p *Path) Usable() bool { return p.state == Up && p.Send && !p.suspect && !p.Spared }
 
+const (
+	// doubtLoss is the share of messages lost from which on a path is doubtful: of
+	// a call that is a packet every 20 s.
+	doubtLoss = 0.001
+	// doubtTime is how long a path that was suspect stays doubtful: a link that
+	// fades or flaps does it again.
+	doubtTime = 5 * time.Second
+)
+
+// Doubtful says that the path may well lose what it is given now, or deliver it
+// late: it loses some, or was suspect lately.
+func (p *Path) Doubtful(now mono.Time) bool {
+	return p.loss.value() > doubtLoss || p.doubted != 0 && now.Sub(p.doubted) < doubtTime
+}
+
 // Ready says that the path takes an inner packet of size bytes now: it is up
 // and not suspect, or a stream and the LastResort; its window, pace and outbox have room, and it carries
 // packets that long.
@@ -421,7 +437,7 @@ func (p *Path) TakeLost(dst []*packet.Packet) []*packet.Packet {
 // Each is given out once: the path still counts its own copy as in flight.
 func (p *Path) TakeUnacknowledged(dst []*packet.Packet) []*packet.Packet {
 	for s := p.sent.first; s < p.sent.next; s++ {
-		if e := p.sent.at(s); e.packet != nil && !e.done && !e.rescued {
+		if e := p.sent.at(s); e.packet != nil && !e.done && !e.rescued && !e.packet.Delivered {
 			e.rescued = true
 			e.packet.Retain()
 			dst = append(dst, e.packet)
