@@ -68,9 +68,18 @@ var growth = [...]float64{1.05, 1.25, 1.6, 2}
 //   - Loss counts only where it rises with the rate and no queue does: a
 //     policer, or a very short buffer. Then what was delivered is the rate.
 //   - Where the queue does not shrink although this path is paced to let it,
-//     others fill it. Then, and until it is empty again, it takes its share as
-//     CUBIC would (see compete). Beside CUBIC with buffers under one
-//     bandwidth-delay product it still takes more than its share.
+//     others fill it. Then, and until draining empties it again, it takes its
+//     share as CUBIC would (see compete).
+//   - Others in a short buffer lose before their queue is long enough to be told
+//     from ours. There loss counts that comes only while there is a queue, where
+//     this path also has less than it had alone; random loss comes without a
+//     queue too (see giveWay).
+//
+// In the simulation, with buffers of 0.5 to 4 bandwidth-delay products, 10 to
+// 50 Mbit/s and 20 to 80 ms, it gets 0.5 to 2 times what a CUBIC flow gets in seven
+// cases of eight. It gets more in a buffer of 8 packets (3 to 12 times), less in one
+// of 320 ms at 50 Mbit/s (0.06 to 0.45 times). Of two BBRs each gets 0.5 to 2 times
+// what the other does, but for one case in twelve, to 0.3 and 3, most at 50 Mbit/s.
 type BBR struct {
 	rate   float64 // the bottleneck's, bit/s; 0: nothing is known
 	gain   float64 // of the pace, on rate
@@ -110,13 +119,19 @@ type BBR struct {
 	drains   int           // rounds so far
 	patience time.Duration // until the next time
 
-	// Others: see watch and compete.
-	crowded bool
-	cubic   Cubic
-	alone   float64       // rate before that, bit/s
-	stuck   int           // rounds in which the queue was not ours to shorten
-	calm    int           // rounds without a queue
-	worst   time.Duration // the longest queue, of late
+	// Others: see watch, compete and giveWay.
+	crowded   bool
+	since     mono.Time // when that began, last
+	cubic     Cubic
+	cut       bool          // in this round
+	recovery  uint64        // losses of what was sent before are of the same window
+	alone     float64       // rate without others, bit/s
+	stuck     int           // rounds in which the queue was not ours to shorten
+	calm      int           // rounds without a queue
+	worst     time.Duration // the longest queue, of late
+	undrained time.Duration // the queue when draining began
+	wasBusy   bool          // there was a queue in the round before
+	quiet     float64       // share of packets lost while there is none
 }
 
 // round collects what the acknowledgements of one round say.
@@ -140,8 +155,12 @@ func NewBBR() *BBR {
 // Sent implements Controller: what counts is what arrives.
 func (*BBR) Sent(mono.Time, int) {}
 
-// Lost implements Controller: what it means is seen at the end of the round.
-func (b *BBR) Lost(_ mono.Time, l Loss) { b.round.lost += l.Packets }
+// Lost implements Controller: what it means is seen at the end of the round, but
+// among others at once.
+func (b *BBR) Lost(_ mono.Time, l Loss) {
+	b.round.lost += l.Packets
+	b.feel(l)
+}
 
 // Acknowledged takes the measurements, and decides at the end of each round.
 func (b *BBR) Acknowledged(now mono.Time, a Acknowledgement) {
@@ -236,6 +255,9 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	n := time.Duration(r.samples)
 	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited}
 	if r.samples >= fewSamples || !b.delay.any || s.delay < b.delay.value()-b.jitter {
+		if b.crowded { // no new base where the path is never seen empty
+			b.delay.rolled = now
+		}
 		b.delay.add(now, s.delay)
 	}
 	b.rtt.add(now, s.rtt)
@@ -266,6 +288,10 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	if b.startup {
 		b.start(&s)
 	}
+	if !s.busy && !b.wasBusy {
+		b.quiet += (loss - b.quiet) / 8
+	}
+	b.wasBusy = s.busy
 	return s
 }
 
@@ -293,8 +319,15 @@ func (b *BBR) drain(now mono.Time, s seen) {
 		b.rate += (s.delivered - b.rate) / 4
 	}
 	b.gain = drainGain
+	if b.drains == 0 {
+		b.undrained = b.queue
+	}
 	if b.drains++; b.drains > 1 && s.fell < s.noise+s.least/4 || b.drains > maxDrains {
 		b.draining, b.drained = false, now
+		if b.stays(s) {
+			b.crowd(now, s)
+			return
+		}
 		b.gain, b.grew = 1, true
 		if base := s.delay - s.noise; base > b.delay.value() {
 			if base > b.delay.value()+s.least/2 {
@@ -317,6 +350,7 @@ func (b *BBR) hold(now mono.Time, s seen) {
 	default:
 		b.rate += (s.delivered - b.rate) / 4
 	}
+	b.giveWay(now, s)
 	b.step, b.backoff = 0, 0
 	over := (b.queue - b.target).Seconds() / max(b.rtt.value(), 20*time.Millisecond).Seconds()
 	b.gain = 1 - min(max(0.4*over, -0.05), 0.5)

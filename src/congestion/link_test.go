@@ -72,10 +72,16 @@ func (l *link) run(d time.Duration) {
 	l.now = end
 }
 
-// transmit carries a packet, or loses it.
-func (l *link) transmit(bytes int, arrive func()) {
+func (l *link) chance() *rand.Rand {
 	if l.random == nil {
 		l.random = rand.New(rand.NewPCG(1, 2))
+	}
+	return l.random
+}
+
+// transmit carries a packet, or loses it.
+func (l *link) transmit(bytes int, arrive func()) {
+	if l.limit == 0 {
 		l.limit = l.rate * l.buffer.Seconds()
 	}
 	bits := float64(8 * bytes)
@@ -86,10 +92,10 @@ func (l *link) transmit(bytes int, arrive func()) {
 	}
 	l.queued = append(l.queued, wait)
 	l.free = l.free.Add(time.Duration(bits / l.rate * 1e9))
-	if l.random.Float64() < l.loss {
+	if l.chance().Float64() < l.loss {
 		return
 	}
-	late := time.Duration(l.random.NormFloat64() * float64(l.jitter))
+	late := time.Duration(l.chance().NormFloat64() * float64(l.jitter))
 	at := l.free.Add(max(l.delay+late, 0))
 	if !l.reorder {
 		at = max(at, l.latest)
@@ -116,6 +122,11 @@ type sender struct {
 	delivered      uint64
 	rx             receiver
 	lost           int
+	watched        bool // see watch
+
+	every int           // packets that one acknowledgement is for
+	host  time.Duration // longest time that the sender's system holds up a packet
+	left  mono.Time     // the system, the packet before
 }
 
 type flying struct {
@@ -137,7 +148,7 @@ type receiver struct {
 const size = 1450
 
 func (l *link) add(c Controller) *sender {
-	s := &sender{link: l, c: c, sent: map[uint64]*flying{}, next: 1, idle: true}
+	s := &sender{link: l, c: c, sent: map[uint64]*flying{}, next: 1, idle: true, every: 4}
 	s.rx.opened = map[uint64]mono.Time{}
 	l.senders = append(l.senders, s)
 	l.after(0, s.send)
@@ -175,8 +186,41 @@ func (s *sender) send() {
 		s.packets++
 		s.bytes += size
 		s.c.Sent(s.now, size)
-		s.transmit(size, func() { s.receive(seq) })
+		s.depart(func() { s.receive(seq) })
+		if !s.watched {
+			s.watch()
+		}
 	}
+}
+
+// depart sends a packet on, some time within host. Without it the senders' clocks
+// are in step with the link's, and who loses is no matter of chance (phase effects,
+// Floyd and Jacobson 1992).
+func (s *sender) depart(arrive func()) {
+	if s.host == 0 {
+		s.transmit(size, arrive)
+		return
+	}
+	s.left = max(s.left, s.now.Add(time.Duration(s.chance().Float64()*float64(s.host))))
+	s.at(s.left, func() { s.transmit(size, arrive) })
+}
+
+// watch is the retransmission timeout: a window that is lost as a whole leaves no
+// gap for the receiver to see.
+func (s *sender) watch() {
+	before, next := s.delivered, s.next
+	s.watched = true
+	s.after(4*s.delay+s.buffer+200*ms, func() {
+		s.watched = false
+		if s.delivered == before {
+			for seq := range next {
+				s.lose(seq)
+			}
+		}
+		if s.packets > 0 && !s.watched {
+			s.watch()
+		}
+	})
 }
 
 func (s *sender) wake(t mono.Time) {
@@ -207,7 +251,7 @@ func (s *sender) receive(seq uint64) {
 		delete(r.opened, seq)
 	}
 	r.pending = append(r.pending, seq)
-	if len(r.pending) >= 4 {
+	if len(r.pending) >= s.every {
 		s.acknowledge()
 	} else if !r.ackTimer {
 		r.ackTimer = true
