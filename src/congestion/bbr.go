@@ -16,8 +16,6 @@ const (
 	minRound     = 10 * time.Millisecond
 	roundPackets = 20
 	maxRoundWait = 60 * time.Millisecond
-	// fewSamples of the delay are too few to judge by.
-	fewSamples = 4
 	// queueTarget is the queue that a busy path keeps at the bottleneck, or
 	// three packets on a slow path: enough to see that the link is full.
 	queueTarget = 3 * time.Millisecond
@@ -33,6 +31,11 @@ const (
 	// startupGain paces so fast that the rate doubles every round, although
 	// what a round delivers was sent a round before.
 	startupGain = 4
+	// firstWindow is what a path may send in a round trip before anything is known
+	// of it, in packets. Several flows of which each may send InitialWindow share it;
+	// and one that waits here while it starts takes that for a full link (HyStart,
+	// RFC 9406).
+	firstWindow = 32
 	// Where the delay sways by probeSway from round to round, it proves little.
 	// There the rate is asked for probeGain of itself every probeEvery at least.
 	probeSway  = 2 * time.Millisecond
@@ -100,9 +103,11 @@ type BBR struct {
 	full    int     // rounds without much more than that
 
 	// The queue.
+	trip       time.Duration // the last round's
 	delay, rtt low           // of rounds: one-way with an unknown constant; both ways
 	last       time.Duration // sample of delay
 	jitter     time.Duration // between neighbouring samples, smoothed
+	changes    time.Duration // how many of those it is the mean of, 32 at most
 	previous   time.Duration // mean delay of the round before
 	sway       time.Duration // of that, from round to round, smoothed
 	target     time.Duration // the queue to hold
@@ -117,6 +122,7 @@ type BBR struct {
 	drained  mono.Time // when the path was last without queue
 	draining bool
 	drains   int           // rounds so far
+	low      time.Duration // delay, mean of the last of these
 	patience time.Duration // until the next time
 
 	// Others: see watch, compete and giveWay.
@@ -178,7 +184,8 @@ func (b *BBR) Acknowledged(now mono.Time, a Acknowledgement) {
 		return
 	}
 	if b.last != 0 {
-		b.jitter += (max(a.OneWay-b.last, b.last-a.OneWay) - b.jitter) / 32
+		b.changes = min(b.changes+1, 32) // the first ones count for more
+		b.jitter += (max(a.OneWay-b.last, b.last-a.OneWay) - b.jitter) / b.changes
 	}
 	b.last = a.OneWay
 	r.samples++
@@ -228,7 +235,7 @@ func (b *BBR) decide(now mono.Time, delivered, proved float64) {
 		b.compete(now, s)
 	case b.draining:
 		b.drain(now, s)
-	case s.limited:
+	case s.limited && b.queue <= b.target+b.rtt.value()/4:
 		b.rate = max(b.rate, s.proved)
 		b.gain, b.step = 1, min(b.step, 1)
 		if b.startup { // nobody asked yet how much it carries
@@ -254,21 +261,21 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	r := &b.round
 	n := time.Duration(r.samples)
 	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited}
-	if r.samples >= fewSamples || !b.delay.any || s.delay < b.delay.value()-b.jitter {
-		if b.crowded { // no new base where the path is never seen empty
-			b.delay.rolled = now
-		}
-		b.delay.add(now, s.delay)
+	s.noise = time.Duration(3 * float64(b.jitter) / math.Sqrt(float64(r.samples)))
+	if b.crowded { // no new base where the path is never seen empty
+		b.delay.rolled = now
 	}
+	// Of many noisy means the least lies some standard errors below the true one.
+	b.delay.add(now, s.delay+s.noise/2)
 	b.rtt.add(now, s.rtt)
+	b.trip = s.rtt
 	b.queue = s.delay - b.delay.value()
 	s.fell = b.previous - s.delay
-	if b.previous != 0 && b.gain > 0.9 && b.step < 2 {
+	if b.previous != 0 && (b.gain > 0.9 && b.step < 2 || s.limited) {
 		b.sway += (min(max(s.fell, -s.fell), maxNoise) - b.sway) / 8
 	}
 	b.previous = s.delay
-	// Of many noisy means the least lies some three standard errors below.
-	s.noise = min(max(time.Duration(3*float64(b.jitter)/math.Sqrt(float64(r.samples))), 3*b.sway), maxNoise)
+	s.noise = min(max(s.noise, 3*b.sway), maxNoise)
 	s.least = max(queueTarget, time.Duration(3*8*packetSize/max(b.rate, minPace)*1e9))
 	b.target = s.least + s.noise
 
@@ -307,10 +314,13 @@ func (b *BBR) start(s *seen) {
 	if b.jitter < queueTarget/4 {
 		enough = 1
 	}
-	s.busy = !s.limited && (s.busy && b.full >= enough || b.queue > s.noise+max(b.rtt.value()/2, 20*time.Millisecond))
+	s.busy = !s.limited && s.busy && b.full >= enough || b.queue > s.noise+max(b.rtt.value()/2, 20*time.Millisecond)
 	b.startup = !s.busy && !(s.excess && b.full >= 2)
 	s.excess = s.excess && !b.startup
 }
+
+// noisy says that the delay sways from round to round, and so proves little.
+func (b *BBR) noisy(s seen) bool { return b.sway > max(probeSway, s.least/2) }
 
 // drain empties the queue, until the delay falls no more: that is the delay
 // without a queue, whatever it seemed to be before.
@@ -322,14 +332,24 @@ func (b *BBR) drain(now mono.Time, s seen) {
 	if b.drains == 0 {
 		b.undrained = b.queue
 	}
-	if b.drains++; b.drains > 1 && s.fell < s.noise+s.least/4 || b.drains > maxDrains {
+	b.drains++
+	rounds, noise := 2, s.noise
+	if b.noisy(s) { // one round proves little: take the mean of the last
+		rounds, noise = 4, b.sway
+		if b.drains <= 2 {
+			b.low = s.delay
+		}
+		b.low += (s.delay - b.low) / 2
+		s.delay = b.low
+	}
+	if b.drains >= rounds && s.fell < s.noise+s.least/4 || b.drains > maxDrains {
 		b.draining, b.drained = false, now
 		if b.stays(s) {
 			b.crowd(now, s)
 			return
 		}
 		b.gain, b.grew = 1, true
-		if base := s.delay - s.noise; base > b.delay.value() {
+		if base := s.delay - noise; base > b.delay.value() {
 			if base > b.delay.value()+s.least/2 {
 				b.patience = 0 // the queue was none: there may be more of that
 			}
@@ -354,7 +374,7 @@ func (b *BBR) hold(now mono.Time, s seen) {
 	b.step, b.backoff = 0, 0
 	over := (b.queue - b.target).Seconds() / max(b.rtt.value(), 20*time.Millisecond).Seconds()
 	b.gain = 1 - min(max(0.4*over, -0.05), 0.5)
-	if b.sway > max(probeSway, s.least/2) && now.Sub(b.probed) > b.probeWait {
+	if b.noisy(s) && now.Sub(b.probed) > b.probeWait {
 		b.probed, b.probing = now, true
 		b.probeWait = min(max(2*b.probeWait, 8*s.rtt), probeEvery)
 		b.gain = probeGain
@@ -389,18 +409,25 @@ func (b *BBR) grow(s seen) {
 // receiver's delay in acknowledging, and for growth.
 func (b *BBR) Window() (packets, bytes int) {
 	if b.rate == 0 {
-		return InitialWindow, InitialWindow * packetSize
+		return firstWindow, firstWindow * packetSize
 	}
 	if b.crowded {
 		return int(b.cubic.Window), int(b.cubic.Window * b.packet)
 	}
-	trips := 1.3
+	trips, trip := 1.3, b.rtt.value()
 	if b.grew {
 		trips = 2.5
 	}
-	held := time.Duration(trips*float64(b.rtt.value())) + b.target + 2*b.jitter + 10*time.Millisecond
+	if b.startup {
+		trip = b.trip
+	}
+	held := time.Duration(trips*float64(trip)) + b.target + 2*b.jitter + 10*time.Millisecond
 	bytes = int(b.rate/8*held.Seconds()) + 4*packetSize
-	return min(max(int(float64(bytes)/b.packet), InitialWindow), MaxWindow), bytes
+	packets = min(max(int(float64(bytes)/b.packet), InitialWindow), MaxWindow)
+	if b.startup {
+		packets, bytes = max(packets, firstWindow), max(bytes, firstWindow*packetSize)
+	}
+	return packets, bytes
 }
 
 // PacingRate implements Controller. A path of which little is known yet may
@@ -411,7 +438,7 @@ func (b *BBR) PacingRate() int64 {
 	}
 	least := float64(minPace)
 	if b.startup {
-		least = InitialWindow * packetSize * 8 / max(b.rtt.value(), minRound).Seconds()
+		least = firstWindow * packetSize * 8 / max(b.rtt.value(), minRound).Seconds()
 	}
 	return int64(max(b.rate*b.gain, least))
 }

@@ -61,6 +61,9 @@ func (l *link) at(t mono.Time, do func()) {
 
 func (l *link) after(d time.Duration, do func()) { l.at(l.now.Add(d), do) }
 
+// seed makes what happens by chance happen so again.
+func (l *link) seed(n uint64) { l.random = rand.New(rand.NewPCG(1, 2+n)) }
+
 // run lets d pass.
 func (l *link) run(d time.Duration) {
 	end := l.now.Add(d)
@@ -74,7 +77,7 @@ func (l *link) run(d time.Duration) {
 
 func (l *link) chance() *rand.Rand {
 	if l.random == nil {
-		l.random = rand.New(rand.NewPCG(1, 2))
+		l.seed(0)
 	}
 	return l.random
 }
