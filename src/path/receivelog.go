@@ -149,7 +149,7 @@ func (l *receiveLog) giveUp(now mono.Time, h *hole) {
 
 // reorderWait is how long a missing message is waited for after a later one came.
 func (l *receiveLog) reorderWait(rtt time.Duration) time.Duration {
-	return min(max(l.late+l.late/4, rtt/4, minReorderWait), maxReorderWait)
+	return min(max(l.late+l.late/4, rtt/16, minReorderWait), maxReorderWait)
 }
 
 // waiting is the index of the first hole that is not given up, or how many

@@ -48,7 +48,7 @@ func (m *naiveLog) tick(now mono.Time, rtt time.Duration) {
 	if now.Sub(m.lateAt) > lateMemory {
 		m.late, m.lateAt = m.late/2, now
 	}
-	wait := min(max(m.late*5/4, rtt/4, minReorderWait), maxReorderWait)
+	wait := min(max(m.late*5/4, rtt/16, minReorderWait), maxReorderWait)
 	for s, at := range m.opened {
 		if now.Sub(at) >= wait && !m.givenUp[s] {
 			m.givenUp[s] = true

@@ -104,7 +104,7 @@ func TestAllBeforeTheFirstMessageIsGivenUp(t *testing.T) {
 
 func TestTheWaitFollowsTheRTT(t *testing.T) {
 	for _, c := range []struct{ rtt, wait time.Duration }{
-		{0, minReorderWait}, {4 * ms, minReorderWait}, {40 * ms, 10 * ms}, {10 * time.Second, maxReorderWait},
+		{0, minReorderWait}, {4 * ms, minReorderWait}, {160 * ms, 10 * ms}, {10 * time.Second, maxReorderWait},
 	} {
 		l := newLogAt(t)
 		if got := l.reorderWait(c.rtt); got != c.wait {
