@@ -51,6 +51,8 @@ type Consumer interface {
 	Wait(now mono.Time) time.Duration
 	// Bandwidth is what it carries, in bit/s; 0: not known yet.
 	Bandwidth() float64
+	// Busy is the share of the time lately in which it had no room: 0 … 1.
+	Busy(now mono.Time) float64
 	// Doubtful says that it may well lose what it takes, or deliver it late.
 	Doubtful(now mono.Time) bool
 	// Consume takes the packet and one reference to it. Only after Ready, or for
@@ -71,6 +73,9 @@ type Demand struct {
 	*packet.Packet
 	Bytes int       // of its flow that wait, its own included, times the flows that take turns
 	Since mono.Time // since when its flow has had packets waiting
+	// Bulk says that its flow takes a fair part of all that comes, so that its
+	// packets may make a detour where paths are full.
+	Bulk bool
 }
 
 const (
@@ -186,7 +191,7 @@ func (x *Exchange) Pump(now mono.Time, consumers []Consumer) {
 			x.queue.drop(f)
 			continue
 		}
-		if !x.choose(now, Demand{Packet: p, Bytes: f.bytes * x.queue.backlogged, Since: f.since}, consumers) {
+		if !x.choose(now, x.queue.demandOf(now, f), consumers) {
 			return
 		}
 		if !x.queue.allows(now, f) {

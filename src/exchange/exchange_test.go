@@ -229,9 +229,12 @@ func TestEarliest(t *testing.T) {
 		{"the quicker", paths{{room: 1, delay: 50 * ms}, {room: 1, delay: 20 * ms}}, 1, 0, 1},
 		{"a lone packet waits for the quicker", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit}}, 1, ms, -1},
 		{"unless the slower delivers sooner", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: 31 * ms, rate: mbit}}, 1, ms, 0},
-		{"what the quicker needs long for", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit}}, 4, ms, 0},
-		{"a flow that the quicker cannot serve", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit}}, 1, 30 * ms, 0},
-		{"but not at once for little", paths{{room: 1, delay: 50 * ms, rate: mbit / 10}, {delay: 20 * ms, wait: ms, rate: mbit}}, 1, 30 * ms, -1},
+		{"what the quicker needs long for", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit, busy: 0.75}}, 4, ms, 0},
+		{"more of that where it is often idle", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit, busy: 0.1}}, 4, ms, -1},
+		{"anything where it is full", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit, busy: 0.95}}, 1, 0, 0},
+		{"where all that are quicker are full", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms, rate: mbit, busy: 1}, {delay: 30 * ms, wait: ms, rate: mbit, busy: 0.1}}, 1, 0, -1},
+		{"which is not known of the quicker", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms}}, 1, 28 * ms, -1},
+		{"and it takes its time", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms}}, 1, 30 * ms, 0},
 		{"the lower metric", paths{{room: 1, metric: 5}, {room: 1, metric: 1, delay: time.Second}}, 1, 0, 1},
 		{"a higher metric waits", paths{{room: 1, metric: 5, rate: mbit}, {metric: 1, rate: mbit}}, 50, spillAfter - 1, -1},
 		{"and takes the spill", paths{{room: 1, metric: 5, rate: mbit}, {metric: 1, rate: mbit}}, 2, spillAfter, 0},
@@ -251,6 +254,28 @@ func TestEarliest(t *testing.T) {
 			u.closes()
 		})
 	}
+}
+
+// What of a call has to wait for the path that a download fills makes no detour.
+func TestOnlyWhoTakesAFairPartMakesADetour(t *testing.T) {
+	quick := &fakePath{delay: 20 * ms, wait: ms, rate: 1e6, busy: 1}
+	slow := &fakePath{room: plenty, delay: 50 * ms, rate: 1e6}
+	u := newTester(t, Earliest{}, slow, quick)
+	for range 50 {
+		u.ingress(5, 1, 1000)
+		u.pump()
+		u.now = u.now.Add(2 * ms)
+	}
+	if len(slow.got) == 0 {
+		t.Error("the download does not use the slow path")
+	}
+	slow.take()
+	u.ingress(1, 2, 200)
+	u.pump()
+	if len(slow.got) > 0 {
+		t.Error("the call does")
+	}
+	u.closes()
 }
 
 func TestWhatWasLostGoesAgainOnTwoPathsInTime(t *testing.T) {

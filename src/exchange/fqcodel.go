@@ -34,6 +34,7 @@ type fqCoDel struct {
 	bytes      int
 	limit      int // bytes
 	backlogged int // flows that have packets
+	demand     flux
 	// target is the time that a flow's packets may wait on and on, interval
 	// how long they may wait longer than that.
 	target, interval time.Duration
@@ -50,6 +51,7 @@ type flowQueue struct {
 	next       *flowQueue // in turns
 	since      mono.Time  // has had packets without a break
 	ahead      excess
+	demand     flux
 
 	// CoDel's state, with the names of RFC 8289 section 5.2.
 	dropping         bool
@@ -90,6 +92,8 @@ func (q *fqCoDel) push(p *packet.Packet) {
 	}
 	f.tail = p
 	f.ahead.add(p.Queued, len(p.Data))
+	f.demand.add(p.Queued, len(p.Data))
+	q.demand.add(p.Queued, len(p.Data))
 	f.bytes += len(p.Data)
 	q.bytes += len(p.Data)
 	q.packets++
@@ -137,6 +141,13 @@ func (q *fqCoDel) turn() *flowQueue {
 			return f
 		}
 	}
+}
+
+// demandOf is what f, whose turn it is, has to send.
+func (q *fqCoDel) demandOf(now mono.Time, f *flowQueue) Demand {
+	d := Demand{Packet: f.head, Bytes: f.bytes * q.backlogged, Since: f.since}
+	d.Bulk = 4*float64(q.backlogged)*f.demand.after(now) >= q.demand.after(now)
+	return d
 }
 
 // allows is CoDel's decision about the head of f, which is about to go. If it
@@ -228,4 +239,23 @@ func (q *fqCoDel) close() {
 			q.pop(&q.flows[i]).Release()
 		}
 	}
+}
+
+// fluxMemory is how far back a flux looks: some round trips of most paths.
+const fluxMemory = 200 * time.Millisecond
+
+// flux measures the rate of what comes: a leaky bucket, whose level is the rate
+// times fluxMemory.
+type flux struct {
+	level float64 // bytes
+	at    mono.Time
+}
+
+func (f *flux) add(now mono.Time, bytes int) {
+	f.level = f.after(now) + float64(bytes)
+	f.at = now
+}
+
+func (f *flux) after(now mono.Time) float64 {
+	return f.level * max(1-now.Sub(f.at).Seconds()/fluxMemory.Seconds(), 0)
 }

@@ -45,7 +45,7 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 		case ready == best:
 			return append(dst, best)
 		case ready != nil:
-			if worthIt(now, d, best, ready) {
+			if worthIt(now, d, best, ready, consumers) {
 				return append(dst, ready)
 			}
 			return dst
@@ -59,21 +59,40 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 	}
 }
 
+// Paths that are busy for fullShare of the time are full: a flow that follows
+// its acknowledgements brings no more than comes through. Each busySpan below
+// that, the detour counts once more: those who wait for their own packets, as
+// such a flow does while some are held back, do not gain by more of that.
+const fullShare, busySpan, maxDetour = 0.95, 0.2, 2
+
 // worthIt says whether a flow gains by the slow consumer, which is ready, while
-// the fast one is not: if what waits takes the fast one longer than the slow one
-// is behind; or if the fast one could not keep up for that long, and longer
-// where the slow one would add less than half as much.
-func worthIt(now mono.Time, d Demand, fast, slow Consumer) bool {
-	behind := arrival(now, slow) - arrival(now, fast)
+// those that are faster are not. For a flow that ends it is exact to ask whether
+// what waits takes them longer than the slow one is behind (ECF, CoNEXT 2017). But
+// one that keeps them full has more to send: then the slow one is to be full too,
+// whatever waits. And one that leaves them idle now and then has less.
+func worthIt(now mono.Time, d Demand, fast, slow Consumer, consumers []Consumer) bool {
+	behind := (arrival(now, slow) - arrival(now, fast)).Seconds()
 	if fast.Bandwidth() <= 0 {
-		return behind <= now.Sub(d.Since)
+		return behind <= now.Sub(d.Since).Seconds()
 	}
-	gain := 1.0
-	if slow.Bandwidth() > 0 { // else only trying tells how much it adds
-		gain = min(2*slow.Bandwidth()/fast.Bandwidth(), 1)
+	rate, busy := earlier(now, slow, consumers)
+	if d.Bulk {
+		behind *= min(max((fullShare-busy)/busySpan, 0), maxDetour)
 	}
-	drain := 8e9 * float64(d.Bytes) / fast.Bandwidth()
-	return float64(behind) <= max(drain, gain*float64(now.Sub(d.Since)))
+	return 8*float64(d.Bytes)/rate >= behind
+}
+
+// earlier says of the consumers of slow's cost on which a packet arrives earlier
+// what they carry together, in bit/s, and how busy they are.
+func earlier(now mono.Time, slow Consumer, consumers []Consumer) (rate, busy float64) {
+	at := arrival(now, slow)
+	for _, c := range consumers {
+		if c != slow && c.Usable() && c.Cost() == slow.Cost() && arrival(now, c) <= at {
+			rate += c.Bandwidth()
+			busy += c.Bandwidth() * c.Busy(now)
+		}
+	}
+	return rate, busy / rate
 }
 
 // earliest is, of the usable consumers with the lowest cost from the given on,

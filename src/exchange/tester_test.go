@@ -26,6 +26,7 @@ type fakePath struct {
 	wait    time.Duration // 0 while it is ready
 	rate    float64       // bit/s
 	doubt   bool
+	busy    float64
 	got     []*packet.Packet
 }
 
@@ -41,6 +42,7 @@ func (f *fakePath) RTT() time.Duration                    { return f.rtt }
 func (f *fakePath) Delay() time.Duration                  { return f.delay }
 func (f *fakePath) Wait(mono.Time) time.Duration          { return f.wait }
 func (f *fakePath) Bandwidth() float64                    { return f.rate }
+func (f *fakePath) Busy(mono.Time) float64                { return f.busy }
 func (f *fakePath) Doubtful(mono.Time) bool               { return f.doubt }
 func (f *fakePath) Consume(_ mono.Time, p *packet.Packet) { f.got = append(f.got, p) }
 

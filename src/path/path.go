@@ -119,6 +119,8 @@ type Path struct {
 	control congestion.Controller
 	limited bool          // the window held something back since the last acknowledgement
 	held    bool          // and since the last packet
+	unused  time.Duration // of the last busyMemory, decaying: when it could have sent
+	usedAt  mono.Time     // when that was
 	idle    bool          // the next packet follows a time without any to send
 	delay   time.Duration // one-way, smoothed; see PeerClock
 	timed   bool          // delay is known
@@ -218,6 +220,9 @@ func (p *Path) Addresses() (local, remote netip.AddrPort) {
 
 // RTT is the smoothed round-trip time, or 0 before the first sample.
 func (p *Path) RTT() time.Duration { return p.rtt.smoothed }
+
+// Timeout is how long an acknowledgement may take on a path that works.
+func (p *Path) Timeout() time.Duration { return p.rtt.timeout() }
 
 // MinRTT is the lowest of the last minutes.
 func (p *Path) MinRTT() time.Duration { return p.rtt.min() }
@@ -393,6 +398,28 @@ const paceBurst = 2 * time.Millisecond
 // counting as idle: less may be the scheduler of the operating system.
 const idleAfter = 5 * time.Millisecond
 
+// busyMemory is how far back Busy looks.
+const busyMemory = 200 * time.Millisecond
+
+// Busy is the share of the time, lately, in which the path could have taken no
+// more than it got: 0 … 1.
+func (p *Path) Busy(now mono.Time) float64 {
+	return max(1-(p.unusedBy(now)+p.unusedSince(now)).Seconds()/busyMemory.Seconds(), 0)
+}
+
+func (p *Path) unusedBy(now mono.Time) time.Duration {
+	left := max(1-now.Sub(p.usedAt).Seconds()/busyMemory.Seconds(), 0)
+	return time.Duration(float64(p.unused) * left)
+}
+
+// unusedSince is how long it has waited for a packet now.
+func (p *Path) unusedSince(now mono.Time) time.Duration {
+	if p.held {
+		return 0
+	}
+	return max(now.Sub(p.pace)-paceBurst, 0)
+}
+
 // Consume takes pkt, and one of its references, to be sent. Only after Ready.
 func (p *Path) Consume(now mono.Time, pkt *packet.Packet) {
 	p.outbox.Push(pkt)
@@ -400,6 +427,7 @@ func (p *Path) Consume(now mono.Time, pkt *packet.Packet) {
 	if now.Sub(p.pace) > idleAfter && !p.held {
 		p.idle = true
 	}
+	p.unused, p.usedAt = p.unusedBy(now)+p.unusedSince(now), now
 	p.held = false
 	if rate := p.control.PacingRate(); rate > 0 {
 		bits := 8 * float64(p.outer(len(pkt.Data)))

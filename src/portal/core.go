@@ -323,7 +323,7 @@ func (k *core) chores(now mono.Time) {
 		wait = max(wait, p.ReorderWait())
 		disorder = max(disorder, p.Disorder())
 		lossy = lossy || p.Loss() > 0.0005
-		recovery = max(recovery, 2*p.RTT()+p.ReorderWait()+recoverySlack)
+		recovery = max(recovery, p.RTT()+p.Timeout()+p.ReorderWait()+recoverySlack)
 		if bring {
 			bringing |= 1 << p.ID
 		}
