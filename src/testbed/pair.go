@@ -23,6 +23,11 @@ type pair struct{ *lab.Lab }
 // flowExtra is how much longer than its flow a measurement takes.
 const flowExtra = 1300 * time.Millisecond
 
+// grown is how many spans flows are measured for: in the first they search for
+// what there is. CUBIC leaves slow start long before it has found the sum (HyStart),
+// and from there grows by a twentieth each round trip; in the second it is there.
+const grown = 2
+
 // raise raises a pair of links, at the evaluation's scale. They have their faults from the start.
 func (e *evaluation) raise(links ...lab.LinkConfig) (*pair, error) {
 	e.scale(links)
@@ -51,8 +56,9 @@ func (e *evaluation) scale(links []lab.LinkConfig) {
 	}
 }
 
-// flows measures TCP flows from a machine to the server, bit/s of payload.
-func (p *pair) flows(ctx context.Context, from *netns.Namespace, t measure.TCPTest) (float64, error) {
+// flows measures TCP flows from a machine to the server, in each of the test's
+// spans, bit/s of payload.
+func (p *pair) flows(ctx context.Context, from *netns.Namespace, t measure.TCPTest) ([]float64, error) {
 	return measure.Flows(ctx, from, p.Server, lab.Server.V4, t)
 }
 
@@ -110,7 +116,7 @@ func (e *evaluation) alone(ctx context.Context, p *pair, name, how, congestion s
 			if err != nil {
 				return nil, fmt.Errorf("%s %s: %w", l.Config.Name, how, err)
 			}
-			samples = append(samples, got/1e6)
+			samples = append(samples, got[0]/1e6)
 		}
 		e.add(name, l.Config.Name+" alone, "+how, "Mbit/s", nil, samples)
 		rates[i] = 1e6 * measure.Median(samples)

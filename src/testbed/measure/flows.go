@@ -15,18 +15,18 @@ import (
 const flowsRest = time.Second
 
 // Flows measures what Iperf.TCP does, between two machines and with flows of
-// our own. Nothing else crosses the links: over some that lose and reorder
+// our own: the rate in each of the test's spans, bit/s of payload. Nothing else crosses the links: over some that lose and reorder
 // much, iperf3 lost its own control connection in one test of ten.
-func Flows(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, t TCPTest) (float64, error) {
-	rate, err := flows(ctx, client, server, addr, t)
+func Flows(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, t TCPTest) ([]float64, error) {
+	rates, err := flows(ctx, client, server, addr, t)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return rate, sleep(ctx, flowsRest)
+	return rates, sleep(ctx, flowsRest)
 }
 
 // flows connects all before the first of them begins, so that they begin at once.
-func flows(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, t TCPTest) (rate float64, err error) {
+func flows(ctx context.Context, client, server *netns.Namespace, addr netip.Addr, t TCPTest) (rates []float64, err error) {
 	var streams []*Stream
 	defer func() {
 		for _, s := range streams {
@@ -36,23 +36,26 @@ func flows(ctx context.Context, client, server *netns.Namespace, addr netip.Addr
 	for i := range max(1, t.Flows) {
 		s, err := connect(ctx, client, server, netip.AddrPortFrom(addr, uint16(5220+i)), t)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		streams = append(streams, s)
 	}
 	for _, s := range streams {
 		s.begin()
 	}
-	if err := sleep(ctx, t.For); err != nil {
-		return 0, err
+	rates = make([]float64, max(1, t.Spans))
+	if err := sleep(ctx, t.Lasts()); err != nil {
+		return nil, err
 	}
 	for _, s := range streams {
 		if err := s.Broken(); err != nil {
-			return 0, err
+			return nil, err
 		}
-		rate += s.Rate(0, t.For)
+		for i := range rates {
+			rates[i] += s.Rate(time.Duration(i)*t.For, time.Duration(i+1)*t.For)
+		}
 	}
-	return rate, nil
+	return rates, nil
 }
 
 // sleep waits for d, or until ctx ends.

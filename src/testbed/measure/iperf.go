@@ -75,10 +75,14 @@ type TCPTest struct {
 	Down   bool   // from the server to the client
 	Device string // of the client's machine, whose way out the flow takes; empty: the routes'
 	Flows  int    // in parallel; 0: one
+	Spans  int    // of For, one after the other, that are told apart; 0: one
 	// Congestion is the sender's congestion control, asked for and checked;
 	// empty: Cubic.
 	Congestion string
 }
+
+// Lasts is how long it takes.
+func (t TCPTest) Lasts() time.Duration { return time.Duration(max(1, t.Spans)) * t.For }
 
 // TCP runs a test from a machine against the server and returns the payload's
 // rate at the receiver in bit/s, all flows together. A flow that is not CUBIC
