@@ -34,6 +34,9 @@ type Interface struct {
 	// AuthenticateAddresses binds both ends' addresses and ports into every
 	// MAC (the paper's 2.2.2): only where no NAT stands between.
 	AuthenticateAddresses bool
+	// Offload lets the kernel cut and join packets in bulk (TSO, USO, UDP_SEGMENT,
+	// UDP_GRO) where it can. "auto": true; "off": one packet at a time.
+	Offload bool
 
 	// For Routing = portal, and only there:
 	PublicAddress   []netip.Addr // the remote's public addresses; empty: found by itself

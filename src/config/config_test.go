@@ -47,6 +47,7 @@ Suite     = blake2s
 Scheduler = redundant
 Routing   = nat
 AuthenticateAddresses = yes
+Offload   = OFF
 
 [Path]
 Name       = dsl
@@ -102,7 +103,7 @@ func TestParseRemote(t *testing.T) {
 	}
 	compareConfigs(t, got, &Config{
 		Interface: Interface{
-			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "earliest", Routing: RoutingPortal,
+			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "earliest", Routing: RoutingPortal, Offload: true,
 			PublicAddress: []netip.Addr{netip.MustParseAddr("203.0.113.9")}, KeepPorts: []uint16{22},
 		},
 		Listens: []Listen{
@@ -144,7 +145,7 @@ Remote = nowhere
 	want := `nc0.conf:1: stands before the first section; allowed: [Interface], [Path], [Listen] above it
 nc0.conf:3: Role = middle: not a role; allowed: local, remote
 nc0.conf:4: Key: 5 bytes long; allowed: 32 bytes in base64, the same on both portals (netcombiner genkey makes one)
-nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, PublicAddress, ClientInterface, KeepPorts
+nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, Offload, PublicAddress, ClientInterface, KeepPorts
 nc0.conf:6: MTU = 500: not an MTU; allowed: auto, or 576 to 9000 bytes
 nc0.conf:7: Suite = rot13: not a suite; allowed: auto, blake2s, none
 nc0.conf:8: MTU: given twice, first on line 6; allowed: once in a section
@@ -216,6 +217,7 @@ func TestRejected(t *testing.T) {
 		"address twice":         {local + "Address=10.0.0.1/24, 10.0.0.1/24\n" + path, "listed twice"},
 		"hole in list":          {local + "Address=10.0.0.1/24,\n" + path, "an empty place"},
 		"maybe":                 {local + "AuthenticateAddresses=maybe\n" + path, "neither yes nor no"},
+		"offload on":            {local + "Offload=on\n" + path, "Offload = on: neither auto nor off; allowed: auto, off"},
 		"addresses without mac": {local + "AuthenticateAddresses=yes\nSuite=none\n" + path, "needs a MAC"},
 		"nat without address":   {local + "Routing=nat\n" + path, "Address: missing"},
 		"portal keys elsewhere": {remote + "KeepPorts=22\n" + listen, "without Routing = portal"},

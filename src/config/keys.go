@@ -34,6 +34,12 @@ var interfaceFields = []field[Interface]{
 		i.AuthenticateAddresses = answer == "yes"
 		return err
 	}},
+	{name: "Offload", set: func(i *Interface, v string) error {
+		var answer string
+		err := oneOf(&answer, v, "neither auto nor off", "auto", "off")
+		i.Offload = answer == "auto"
+		return err
+	}},
 	{name: "PublicAddress", set: func(i *Interface, v string) (err error) {
 		i.PublicAddress, err = list(v, parseHostAddress)
 		return
