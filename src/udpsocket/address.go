@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// controlBuffer holds one control message of packet information: 40 bytes at
-// most, aligned as the kernel wants it.
+// controlBuffer holds control messages of packet information and of a segment's
+// size, 40 and 24 bytes at most, aligned as the kernel wants it.
 type controlBuffer [8]uint64
 
 // zones remembers the last link-local scope, so that a message from or to a
@@ -85,18 +85,41 @@ func writeName(name *unix.RawSockaddrInet6, to netip.AddrPort, mapped bool, zone
 	return unix.SizeofSockaddrInet6, true
 }
 
-// readPacketInfo returns the address to which a datagram came, from the length
-// bytes of control that the kernel filled.
-func readPacketInfo(control *controlBuffer, length int, mapped bool) (netip.Addr, bool) {
-	head := (*unix.Cmsghdr)(unsafe.Pointer(control))
-	data := unsafe.Add(unsafe.Pointer(control), unix.CmsgLen(0))
-	if !mapped {
-		return readPacketInfo4(head, data, length)
+// note is what control messages say of a datagram.
+type note struct {
+	at      netip.Addr // to which address it came; invalid: not said
+	segment int        // how long the datagrams are that the kernel joined to this one, in bytes; 0: it did not
+}
+
+// readControl reads the length bytes of control that the kernel filled.
+func readControl(control *controlBuffer, length int, mapped bool) (n note) {
+	for at := 0; at+unix.SizeofCmsghdr <= length; {
+		head := (*unix.Cmsghdr)(unsafe.Add(unsafe.Pointer(control), at))
+		size := int(head.Len) - unix.CmsgLen(0)
+		if size < 0 || at+int(head.Len) > length {
+			break
+		}
+		data := unsafe.Add(unsafe.Pointer(head), unix.CmsgLen(0))
+		if segment := readSegment(head, data, size); segment > 0 {
+			n.segment = segment
+		} else if addr := readPacketInfo(head, data, size, mapped); addr.IsValid() {
+			n.at = addr
+		}
+		at += unix.CmsgSpace(size)
 	}
-	if length < unix.CmsgLen(unix.SizeofInet6Pktinfo) || head.Level != unix.IPPROTO_IPV6 || head.Type != unix.IPV6_PKTINFO {
-		return netip.Addr{}, false
+	return n
+}
+
+// readPacketInfo returns the address to which a datagram came, if this control
+// message of size bytes tells it.
+func readPacketInfo(head *unix.Cmsghdr, data unsafe.Pointer, size int, mapped bool) netip.Addr {
+	switch {
+	case !mapped:
+		return readPacketInfo4(head, data, size)
+	case head.Level != unix.IPPROTO_IPV6 || head.Type != unix.IPV6_PKTINFO || size < unix.SizeofInet6Pktinfo:
+		return netip.Addr{}
 	}
-	return netip.AddrFrom16((*unix.Inet6Pktinfo)(data).Addr), true
+	return netip.AddrFrom16((*unix.Inet6Pktinfo)(data).Addr)
 }
 
 // writePacketInfo makes control choose the source address from, and returns

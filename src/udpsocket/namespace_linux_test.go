@@ -16,9 +16,9 @@ import (
 	"netcombiner/src/testbed/netns"
 )
 
-// run runs commands, one a line, inside the namespace and returns what they
+// execute runs commands, one a line, inside the namespace and returns what they
 // print.
-func run(t *testing.T, n *netns.Namespace, commands string) string {
+func execute(t *testing.T, n *netns.Namespace, commands string) string {
 	t.Helper()
 	var out bytes.Buffer
 	for line := range strings.Lines(commands) {

@@ -11,6 +11,11 @@
 //     (IP_PKTINFO, IPV6_PKTINFO; RFC 3542 section 6).
 //   - mapped: an IPv4 address as an IPv6 socket shows it, ::ffff:a.b.c.d.
 //     None is ever handed up.
+//   - run: messages that leave the same way and are of one length (the last may
+//     be shorter), which the kernel takes in one piece and cuts into datagrams
+//     as late as it can (UDP_SEGMENT, Linux 4.18).
+//   - joined: datagrams of one sender that the kernel hands up in one piece
+//     (UDP_GRO, Linux 5.0). Whether either happens shows nowhere outside.
 //   - fault: an error that belongs to one datagram or to a moment, not to the
 //     socket: an ICMP answer, a firewall's refusal, a device that went away.
 package udpsocket
@@ -42,6 +47,11 @@ type Options struct {
 	// OneByOne forgoes the batch calls: one system call a datagram, as on
 	// systems that have no others.
 	OneByOne bool
+	// NoOffload lets the kernel neither cut runs nor join datagrams.
+	NoOffload bool
+	// Report, if not nil, is told why a socket sends without runs that should
+	// have them: the half of a sentence. It must not call the socket.
+	Report func(why string)
 }
 
 // Socket is a UDP socket, and as such a transport.Flow. Its Send, beyond
@@ -54,8 +64,16 @@ type Socket struct {
 	mapped        bool           // the kernel speaks IPv6 addresses to us
 	info          bool           // datagrams carry packet information
 
+	tell func(why string) // Options.Report
+
 	in  receiver
 	out sender
+}
+
+func (s *Socket) report(why string) {
+	if s.tell != nil {
+		s.tell(why)
+	}
 }
 
 // Dial returns a socket connected to remote that leaves by bind. Nothing is
@@ -107,9 +125,18 @@ func newSocket(conn *net.UDPConn, remote netip.AddrPort, info bool, o Options) (
 		conn: conn, raw: raw,
 		local: unmap(local), remote: remote,
 		mapped: !local.Addr().Is4(), info: info,
+		tell: o.Report,
 	}
-	s.in.init(s, o.OneByOne)
-	s.out.init(o.OneByOne)
+	var cuts, joins bool
+	if !o.NoOffload {
+		var unable string
+		_ = raw.Control(func(fd uintptr) { cuts, joins, unable = probeOffload(int(fd)) })
+		if unable != "" {
+			s.report(unable)
+		}
+	}
+	s.in.init(s, o, joins)
+	s.out.init(o, cuts)
 	return s, nil
 }
 

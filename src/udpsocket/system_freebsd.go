@@ -47,11 +47,11 @@ func setPacketInfo(fd int, ipv6 bool) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVDSTADDR, 1)
 }
 
-func readPacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, length int) (netip.Addr, bool) {
-	if length < unix.CmsgLen(4) || head.Level != unix.IPPROTO_IP || head.Type != unix.IP_RECVDSTADDR {
-		return netip.Addr{}, false
+func readPacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, size int) netip.Addr {
+	if head.Level != unix.IPPROTO_IP || head.Type != unix.IP_RECVDSTADDR || size < 4 {
+		return netip.Addr{}
 	}
-	return netip.AddrFrom4(*(*[4]byte)(data)), true
+	return netip.AddrFrom4(*(*[4]byte)(data))
 }
 
 func writePacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, from netip.Addr) int {

@@ -68,11 +68,11 @@ func setPacketInfo(fd int, ipv6 bool) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 }
 
-func readPacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, length int) (netip.Addr, bool) {
-	if length < unix.CmsgLen(unix.SizeofInet4Pktinfo) || head.Level != unix.IPPROTO_IP || head.Type != unix.IP_PKTINFO {
-		return netip.Addr{}, false
+func readPacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, size int) netip.Addr {
+	if head.Level != unix.IPPROTO_IP || head.Type != unix.IP_PKTINFO || size < unix.SizeofInet4Pktinfo {
+		return netip.Addr{}
 	}
-	return netip.AddrFrom4((*unix.Inet4Pktinfo)(data).Addr), true
+	return netip.AddrFrom4((*unix.Inet4Pktinfo)(data).Addr)
 }
 
 func writePacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, from netip.Addr) int {

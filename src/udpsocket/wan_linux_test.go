@@ -98,7 +98,7 @@ func TestLeavesByItsDevice(t *testing.T) {
 		}
 	}
 	// That the device was the way, and not only the address.
-	isp0 := func() string { return run(t, server, "ip -s -o link show isp0") }
+	isp0 := func() string { return execute(t, server, "ip -s -o link show isp0") }
 	s := dial(t, router, transport.Bind{Device: "wan1"}, "203.0.113.1:4725")
 	var before, after string
 	for range 5 { // the kernel's own IPv6 chatter may get in between, but not every time
@@ -175,7 +175,7 @@ func TestTooLongIsRefusedAndTheRestGoesOut(t *testing.T) {
 // The kernel's path MTU, which ICMP sets, must not get in the way of probing.
 func TestCachedPathMTUIsIgnored(t *testing.T) {
 	router, server := twoWANs(t)
-	run(t, router, `ip route add 203.0.113.1/32 via 10.0.0.1 mtu 1300
+	execute(t, router, `ip route add 203.0.113.1/32 via 10.0.0.1 mtu 1300
 		ip -6 route add 2001:db8:ff::1/128 via 2001:db8:0::1 mtu 1300`)
 	at := listen(t, server, "[::]:4725")
 	for to, size := range map[string]int{"203.0.113.1:4725": 1472, "[2001:db8:ff::1]:4725": 1452} {
@@ -192,11 +192,11 @@ func TestCachedPathMTUIsIgnored(t *testing.T) {
 func TestFragmentationNeededRefusesNothing(t *testing.T) {
 	router, server := twoWANs(t)
 	check(t, server.Sysctl("net.ipv4.ip_forward", "1"))
-	run(t, server, "ip route add 198.51.100.0/24 dev isp1 mtu 1300")
+	execute(t, server, "ip route add 198.51.100.0/24 dev isp1 mtu 1300")
 	s := dial(t, router, transport.Bind{Device: "wan0"}, "198.51.100.1:4725")
 	for range 3 {
 		mustSend(t, s, []transport.Message{{Buf: make([]byte, 1472)}})
-		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(run(t, router, "ip route get 198.51.100.1 oif wan0"), "mtu 1300"); {
+		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(execute(t, router, "ip route get 198.51.100.1 oif wan0"), "mtu 1300"); {
 			if time.Now().After(deadline) {
 				t.Fatal("no ICMP error came")
 			}
@@ -206,7 +206,7 @@ func TestFragmentationNeededRefusesNothing(t *testing.T) {
 
 func TestFirewallRefuses(t *testing.T) {
 	router, server := twoWANs(t)
-	run(t, router, `nft add table inet test
+	execute(t, router, `nft add table inet test
 		nft add chain inet test out {type filter hook output priority 0;}
 		nft add rule inet test out udp dport 9 drop`)
 	at := listen(t, server, "[::]:4725")
@@ -251,7 +251,7 @@ func TestVanishedDevice(t *testing.T) {
 		_, err := s.Receive([]transport.Message{{Buf: make([]byte, 100)}})
 		ended <- err
 	}()
-	run(t, router, "ip link del wan0")
+	execute(t, router, "ip link del wan0")
 	ms := append(message("lost"), message("too")...)
 	n, err := s.Send(ms)
 	if _, ok := errors.AsType[*transport.RefusedError](err); !ok || n != len(ms) {
@@ -274,7 +274,7 @@ func TestVanishedDevice(t *testing.T) {
 // A device without an address yet, as DHCP leaves it, is an error too.
 func TestDeviceWithoutAddress(t *testing.T) {
 	router, _ := twoWANs(t)
-	run(t, router, "ip addr flush dev wan1")
+	execute(t, router, "ip addr flush dev wan1")
 	if _, err := tryDial(router, transport.Bind{Device: "wan1"}, "[2001:db8:ff::1]:4725"); err == nil || !strings.Contains(err.Error(), "wan1") {
 		t.Errorf("Dial by an interface without an address: %v, want an error that names it", err)
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 
 	"netcombiner/src/config"
 	"netcombiner/src/control"
@@ -43,13 +45,28 @@ func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
 		// A path also fails and recovers where no event says so.
 		o.Log.Warn("no link events: recovery will be slower", "why", err)
 	}
+	sockets := udpsocket.Options{
+		NoOffload: !o.Config.Interface.Offload,
+		Report:    sayOnce(o.Log, "sending UDP datagrams one by one"),
+	}
 	return portal.New(portal.Options{
 		Config: o.Config, Version: o.Version, Device: o.Device, Log: o.Log, Links: links,
-		Transports: []transport.Transport{udp.Transport{}, tcp.Transport{}},
+		Transports: []transport.Transport{udp.Transport{Options: sockets}, tcp.Transport{}},
 		Resolve:    resolve,
 		Addresses:  linkwatch.Addrs,
 		QuotaFile:  control.QuotaPath(o.Interface),
 	})
+}
+
+// sayOnce returns what logs a message with a reason, which may come from any
+// socket and any number of them: each reason once.
+func sayOnce(log *slog.Logger, message string) func(why string) {
+	var said sync.Map
+	return func(why string) {
+		if _, again := said.LoadOrStore(why, true); !again {
+			log.Info(message, "why", why)
+		}
+	}
 }
 
 // resolve finds a name's addresses by the way out that bind names: the tunnel,

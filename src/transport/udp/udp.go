@@ -13,8 +13,8 @@ import (
 
 // Transport is the udp transport. The zero value is ready.
 type Transport struct {
-	// OneByOne forgoes the system's batch calls; see udpsocket.Options.
-	OneByOne bool
+	// Options is how the sockets work.
+	Options udpsocket.Options
 }
 
 var _ transport.Transport = Transport{}
@@ -37,7 +37,7 @@ func (Transport) Overhead(addr netip.Addr) int {
 // bind's interface does not exist, or has no way to remote, it fails with an
 // error that names both: worth trying again when the interfaces change.
 func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPort) (transport.Flow, error) {
-	s, err := udpsocket.Dial(ctx, bind, remote, udpsocket.Options{OneByOne: t.OneByOne})
+	s, err := udpsocket.Dial(ctx, bind, remote, t.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.A
 // remote. On a wildcard address an answer leaves from the address at which the
 // question came, if the Message says it in Local.
 func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.Listener, error) {
-	s, err := udpsocket.Listen(ctx, local, udpsocket.Options{OneByOne: t.OneByOne})
+	s, err := udpsocket.Listen(ctx, local, t.Options)
 	if err != nil {
 		return nil, err
 	}

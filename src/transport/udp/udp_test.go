@@ -10,6 +10,7 @@ import (
 
 	"netcombiner/src/transport"
 	"netcombiner/src/transport/transporttest"
+	"netcombiner/src/udpsocket"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,14 +24,15 @@ func TestContract(t *testing.T) {
 		{"IPv6Wildcard", "[::]:0", "::1"},
 		{"IPv4OnIPv6Wildcard", "[::]:0", "127.0.0.4"},
 	} {
-		for _, oneByOne := range []bool{false, true} {
-			name := test.name + "/Batches"
-			if oneByOne {
-				name = test.name + "/OneByOne"
-			}
-			t.Run(name, func(t *testing.T) {
+		for mode, options := range map[string]udpsocket.Options{
+			"Offload":         {},
+			"Batches":         {NoOffload: true},
+			"OffloadOneByOne": {OneByOne: true},
+			"OneByOne":        {OneByOne: true, NoOffload: true},
+		} {
+			t.Run(test.name+"/"+mode, func(t *testing.T) {
 				transporttest.Run(t, func(t *testing.T) transporttest.Setup {
-					tr := Transport{OneByOne: oneByOne}
+					tr := Transport{Options: options}
 					s := transporttest.Setup{
 						Dialer: tr, Listener: tr,
 						At:      netip.MustParseAddrPort(test.at),
