@@ -18,7 +18,7 @@ import (
 var layers = [][]string{
 	{"mono", "wire", "replay", "auth", "config", "control", "transport", "linkwatch", "tundevice", "routing/nstest"},
 	{"packet", "congestion", "quota", "handshake", "udpsocket", "transport/transporttest", "tundevice/tuntest", "routing", "testbed/link", "testbed/netns"},
-	{"path", "exchange", "session", "simnet", "transport/udp", "transport/tcp", "daemon", "testbed/emulator", "testbed/measure"},
+	{"path", "exchange", "session", "simnet", "transport/udp", "transport/tcp", "transport/ip", "daemon", "testbed/emulator", "testbed/measure"},
 	{"portal", "testbed/lab"},
 	{"testbed"},
 	{"cmd/netcombiner", "cmd/testbed"},

@@ -1,6 +1,6 @@
 // Package transport is the contract between the portal and what carries its
-// messages: UDP sockets, TCP connections, later raw IP, and in tests a
-// simulated network (package simnet).
+// messages: UDP sockets, TCP connections, raw IP, and in tests a simulated
+// network (package simnet).
 //
 // A message is one sealed packet of the wire protocol. A Transport makes
 // Flows: a datagram transport's listening Flow carries messages of any number
@@ -8,6 +8,8 @@
 //
 // Nothing here is trusted: a Flow hands up whatever arrives, and the portal
 // checks the MAC.
+//
+// Where a transport has no ports (raw IP), the port of every address is 0.
 package transport
 
 import (
@@ -83,8 +85,8 @@ type Bind struct {
 	Addr   netip.Addr // source address
 }
 
-// Listener hands out Flows. A datagram transport hands out one, and then
-// waits until it is closed.
+// Listener hands out Flows. A datagram transport hands out one, or one for each
+// IP version, and then waits until it is closed.
 type Listener interface {
 	Accept() (Flow, error)
 	Addr() netip.AddrPort
@@ -106,4 +108,11 @@ type Transport interface {
 	// then the portal controls congestion and probes the MTU. Where it is
 	// false the transport does both itself, and Send waits instead.
 	Datagram() bool
+}
+
+// Numbered is a Transport of which there is one for each IP protocol number.
+type Numbered interface {
+	Transport
+	// Number returns the one of that number, 1 to 255; 0 stands for its default.
+	Number(protocol uint8) Transport
 }

@@ -1,6 +1,6 @@
 // Package udpsocket is the one place where the system's socket options and
-// batch calls stand: UDP sockets that move many datagrams in one call, and the
-// options that package tcp sets too.
+// batch calls stand: UDP and raw IP sockets that move many datagrams in one
+// call, and the options that package tcp sets too.
 //
 // Words used here:
 //
@@ -54,10 +54,10 @@ type Options struct {
 	Report func(why string)
 }
 
-// Socket is a UDP socket, and as such a transport.Flow. Its Send, beyond
-// the contract, may be called from several goroutines at once.
+// Socket is a UDP or raw IP socket, and as such a transport.Flow. Its Send,
+// beyond the contract, may be called from several goroutines at once.
 type Socket struct {
-	conn *net.UDPConn
+	conn datagramConn
 	raw  syscall.RawConn
 
 	local, remote netip.AddrPort // remote is zero on a listening socket
@@ -114,7 +114,13 @@ func Listen(ctx context.Context, local netip.AddrPort, o Options) (*Socket, erro
 	return newSocket(conn.(*net.UDPConn), netip.AddrPort{}, wildcard, o)
 }
 
-func newSocket(conn *net.UDPConn, remote netip.AddrPort, info bool, o Options) (*Socket, error) {
+// datagramConn is what a Socket wants of package net: *net.UDPConn, *net.IPConn.
+type datagramConn interface {
+	net.Conn
+	syscall.Conn
+}
+
+func newSocket(conn datagramConn, remote netip.AddrPort, info bool, o Options) (*Socket, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		conn.Close()
@@ -161,9 +167,9 @@ func (s *Socket) Close() error {
 	return nil
 }
 
-// connectBy opens a connection of network ("udp" or "tcp") to remote by the way
-// out that bind names, after set put its options on the new socket. Errors name
-// remote and the way out.
+// connectBy opens a connection of network ("udp", "tcp", or one of rawNetwork) to
+// remote by the way out that bind names, after set put its options on the new
+// socket. Errors name remote and the way out.
 func connectBy(ctx context.Context, network string, bind transport.Bind, remote netip.AddrPort, set func(fd int, ipv6 bool) error) (net.Conn, error) {
 	conn, err := connect(ctx, network, bind, unmap(remote), set)
 	if err != nil {
@@ -206,13 +212,9 @@ func connect(ctx context.Context, network string, bind transport.Bind, remote ne
 		},
 	}
 	if source.IsValid() {
-		if network == "udp" {
-			dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
-		} else {
-			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
-		}
+		dialer.LocalAddr = localAddr(network, source)
 	}
-	conn, err := dialer.DialContext(ctx, network, remote.String())
+	conn, err := dialer.DialContext(ctx, network, target(network, remote))
 	if err != nil {
 		return nil, err
 	}
@@ -329,6 +331,9 @@ func localOf(conn net.Conn) netip.AddrPort {
 		return a.AddrPort()
 	case *net.TCPAddr:
 		return a.AddrPort()
+	case *net.IPAddr:
+		addr, _ := netip.AddrFromSlice(a.IP)
+		return netip.AddrPortFrom(addr.WithZone(a.Zone), 0)
 	}
 	return netip.AddrPort{}
 }

@@ -23,8 +23,15 @@ type Setup struct {
 	Dialer, Listener transport.Transport
 	// At is where the listener listens; its port may be 0.
 	At netip.AddrPort
-	// Bind is how the dialer leaves.
+	// Target is where a listener at a wildcard address is reached; zero: at
+	// Bind's, which is this host's.
+	Target netip.Addr
+	// Bind is how the dialer leaves, and More how a second and a third do where
+	// ports do not tell them apart.
 	Bind transport.Bind
+	More [2]transport.Bind
+	// Portless says that the transport has no ports: they are all 0.
+	Portless bool
 	// Longest is the longest message that the network carries, in bytes.
 	Longest int
 }
@@ -155,14 +162,16 @@ func accept(t *testing.T, l transport.Listener) transport.Flow {
 	return f
 }
 
-// target is where to dial to reach l: its address, and on a wildcard the one
-// from which the dialer leaves, which is this host's.
+// target is where to dial to reach l.
 func target(s Setup, l transport.Listener) netip.AddrPort {
 	addr := l.Addr()
-	if addr.Addr().IsUnspecified() {
-		addr = netip.AddrPortFrom(s.Bind.Addr, addr.Port())
+	switch {
+	case !addr.Addr().IsUnspecified():
+		return addr
+	case s.Target.IsValid():
+		return netip.AddrPortFrom(s.Target, addr.Port())
 	}
-	return addr
+	return netip.AddrPortFrom(s.Bind.Addr, addr.Port())
 }
 
 // connect makes both flows and carries one message from the dialled to the
@@ -288,7 +297,7 @@ func testAddresses(t *testing.T, s Setup) {
 		t.Errorf("the dialled flow's Remote is %v, want %v", got, at)
 	}
 	from := e.dialled.Local()
-	if !from.Addr().IsValid() || from.Addr().IsUnspecified() || from.Port() == 0 {
+	if !from.Addr().IsValid() || from.Addr().IsUnspecified() || (from.Port() == 0) != s.Portless {
 		t.Errorf("the dialled flow's Local is %v, want where it leaves from", from)
 	}
 	if s.Bind.Addr.IsValid() && from.Addr() != s.Bind.Addr {
@@ -407,6 +416,9 @@ func testSeveralDialers(t *testing.T, s Setup) {
 	flows := map[netip.AddrPort]transport.Flow{}
 	var accepted *inbox
 	for i := range dialers {
+		if i > 0 && s.Portless {
+			s.Bind = s.More[i-1]
+		}
 		f := dial(t, s, l)
 		flows[f.Local()] = f
 		send(t, f, transport.Message{Buf: text(i, 40)})
