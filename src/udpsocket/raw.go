@@ -79,6 +79,7 @@ func allowed(err error) error {
 }
 
 func newRaw(conn *net.IPConn, remote netip.AddrPort, info bool, o Options) (*Socket, error) {
+	o.NoOffload = true // UDP's alone
 	s, err := newSocket(conn, remote, info, o)
 	if err != nil {
 		return nil, err

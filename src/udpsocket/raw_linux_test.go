@@ -102,7 +102,7 @@ func TestRawStripsOptions(t *testing.T) {
 // interface does not carry is refused without harm to the rest.
 func TestRawProbesTheMTU(t *testing.T) {
 	router, server := twoWANs(t)
-	run(t, router, `ip route add 203.0.113.1/32 via 10.0.0.1 mtu 1300
+	execute(t, router, `ip route add 203.0.113.1/32 via 10.0.0.1 mtu 1300
 		ip -6 route add 2001:db8:ff::1/128 via 2001:db8:0::1 mtu 1300`)
 	for _, test := range []struct {
 		at, to  string
@@ -126,10 +126,10 @@ func TestRawProbesTheMTU(t *testing.T) {
 func TestRawIgnoresErrors(t *testing.T) {
 	router, server := twoWANs(t)
 	check(t, server.Sysctl("net.ipv4.ip_forward", "1"))
-	run(t, server, "ip route add 198.51.100.0/24 dev isp1 mtu 1300")
+	execute(t, server, "ip route add 198.51.100.0/24 dev isp1 mtu 1300")
 	s := dialRaw(t, router, transport.Bind{Device: "wan0"}, "198.51.100.1")
 	mustSend(t, s, []transport.Message{{Buf: make([]byte, 1480)}})
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(run(t, router, "ip route get 198.51.100.1 oif wan0"), "mtu 1300"); {
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(execute(t, router, "ip route get 198.51.100.1 oif wan0"), "mtu 1300"); {
 		if time.Now().After(deadline) {
 			t.Fatal("no ICMP error came")
 		}

@@ -27,7 +27,7 @@ const Protocol = 253
 // Transport is the ip transport; New makes it.
 type Transport struct {
 	protocol uint8
-	oneByOne bool // see udpsocket.Options
+	options  udpsocket.Options
 	dialled  *ways
 }
 
@@ -64,7 +64,7 @@ func (Transport) Overhead(addr netip.Addr) int {
 // flow goes the same way already: neither could tell its messages from the
 // other's.
 func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPort) (transport.Flow, error) {
-	s, err := udpsocket.DialRaw(ctx, t.protocol, bind, remote.Addr(), udpsocket.Options{OneByOne: t.oneByOne})
+	s, err := udpsocket.DialRaw(ctx, t.protocol, bind, remote.Addr(), t.options)
 	if err != nil {
 		return nil, err
 	}
@@ -80,14 +80,13 @@ func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.A
 // Listen returns a listener for all remotes at local, whose port means
 // nothing. On :: it has two flows, one of IPv6 and one of IPv4.
 func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.Listener, error) {
-	o := udpsocket.Options{OneByOne: t.oneByOne}
 	l := &listener{local: netip.AddrPortFrom(local.Addr().Unmap(), 0), closed: make(chan struct{})}
 	addresses := []netip.Addr{l.local.Addr()}
 	if addresses[0] == netip.IPv6Unspecified() {
 		addresses = append(addresses, netip.IPv4Unspecified())
 	}
 	for _, at := range addresses {
-		s, err := udpsocket.ListenRaw(ctx, t.protocol, at, o)
+		s, err := udpsocket.ListenRaw(ctx, t.protocol, at, t.options)
 		if len(addresses) == 2 && at.Is6() && udpsocket.WithoutIPv6(err) {
 			continue
 		}

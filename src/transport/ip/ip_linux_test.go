@@ -12,6 +12,7 @@ import (
 	"netcombiner/src/testbed/netns"
 	"netcombiner/src/transport"
 	"netcombiner/src/transport/transporttest"
+	"netcombiner/src/udpsocket"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,28 +70,33 @@ func check(t *testing.T, err error) {
 func portless(addr string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(addr), 0) }
 
 func TestContract(t *testing.T) {
-	for _, test := range []struct{ name, at, network string }{
-		{"IPv4", "10.0.0.1", "10.0.0."},
-		{"IPv4Wildcard", "0.0.0.0", "10.0.0."},
-		{"IPv6", "fd00::1", "fd00::"},
-		{"IPv6Wildcard", "::", "fd00::"},
+	for _, test := range []struct {
+		name, at, network string
+		options           udpsocket.Options
+	}{
+		{"IPv4", "10.0.0.1", "10.0.0.", udpsocket.Options{}},
+		{"IPv4Wildcard", "0.0.0.0", "10.0.0.", udpsocket.Options{}},
+		{"IPv4OneByOne", "0.0.0.0", "10.0.0.", udpsocket.Options{OneByOne: true}},
+		{"IPv6", "fd00::1", "fd00::", udpsocket.Options{}},
+		{"IPv6Wildcard", "::", "fd00::", udpsocket.Options{}},
+		{"IPv6OneByOne", "::", "fd00::", udpsocket.Options{OneByOne: true}},
 	} {
-		for mode, tr := range map[string]Transport{"Batches": New(), "OneByOne": {protocol: 200, oneByOne: true, dialled: &ways{}}} {
-			t.Run(test.name+"/"+mode, func(t *testing.T) {
-				transporttest.Run(t, func(t *testing.T) transporttest.Setup {
-					router, server := twoMachines(t, tr)
-					from := func(host string) transport.Bind {
-						return transport.Bind{Device: "eth0", Addr: netip.MustParseAddr(test.network + host)}
-					}
-					return transporttest.Setup{
-						Dialer: router, Listener: server, Portless: true,
-						At: portless(test.at), Target: netip.MustParseAddr(test.network + "1"),
-						Bind: from("2"), More: [2]transport.Bind{from("3"), from("4")},
-						Longest: 65535 - tr.Overhead(netip.MustParseAddr(test.network+"1")),
-					}
-				})
+		t.Run(test.name, func(t *testing.T) {
+			transporttest.Run(t, func(t *testing.T) transporttest.Setup {
+				tr := New()
+				tr.options = test.options
+				router, server := twoMachines(t, tr)
+				from := func(host string) transport.Bind {
+					return transport.Bind{Device: "eth0", Addr: netip.MustParseAddr(test.network + host)}
+				}
+				return transporttest.Setup{
+					Dialer: router, Listener: server, Portless: true,
+					At: portless(test.at), Target: netip.MustParseAddr(test.network + "1"),
+					Bind: from("2"), More: [2]transport.Bind{from("3"), from("4")},
+					Longest: 65535 - tr.Overhead(netip.MustParseAddr(test.network+"1")),
+				}
 			})
-		}
+		})
 	}
 }
 
