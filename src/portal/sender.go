@@ -11,8 +11,9 @@ import (
 	"netcombiner/src/wire"
 )
 
-// sendBatch is how many messages a sender takes at once.
-const sendBatch = 32
+// sendBatch is how many messages a sender takes at once: all that may wait in
+// the path's outbox, so that the kernel can take them in one run.
+const sendBatch = 64
 
 // sender is the goroutine that seals and sends a path's messages. Sealing
 // copies each packet into the sender's own slab: the packet itself stays
