@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	github.com/flynn/noise v1.1.0
 	github.com/google/go-cmp v0.7.0
-	github.com/kardianos/service v1.3.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/vishvananda/netlink v1.3.1
 	github.com/vishvananda/netns v0.0.5

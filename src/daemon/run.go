@@ -7,8 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/kardianos/service"
 )
 
 // Foreground runs a tunnel until a signal, "netcombiner down" or the end of
@@ -34,35 +32,13 @@ func signalContext(stop ...os.Signal) (context.Context, func()) {
 
 // run starts the tunnel on dev, calls ready, and stops it when it is time.
 func (t *tunnel) run(ctx context.Context, dev TUN, ready func() error) error {
-	var why error
-	p := program{
-		start: func() error {
-			err := t.start(ctx, dev)
-			if err == nil {
-				t.log.Info("running", "interface", t.Interface, "version", t.Version)
-				err = ready()
-			}
-			if err != nil {
-				return errors.Join(err, t.stop())
-			}
-			return nil
-		},
-		stop: func() error { return errors.Join(why, t.stop()) },
+	err := t.start(ctx, dev)
+	if err == nil {
+		t.log.Info("running", "interface", t.Interface, "version", t.Version)
+		err = ready()
 	}
-	// The library runs programs the way each system's service manager wants.
-	// We bring our own wait: a tunnel ends for more reasons than signals.
-	s, err := service.New(p, &service.Config{
-		Name:   "netcombiner",
-		Option: service.KeyValue{"RunWait": func() { why = t.wait(ctx) }},
-	})
-	if err != nil {
-		return errors.Join(err, t.stop())
+	if err == nil {
+		err = t.wait(ctx)
 	}
-	return s.Run()
+	return errors.Join(err, t.stop())
 }
-
-// program is a service.Interface made of two functions.
-type program struct{ start, stop func() error }
-
-func (p program) Start(service.Service) error { return p.start() }
-func (p program) Stop(service.Service) error  { return p.stop() }
