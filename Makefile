@@ -63,14 +63,15 @@ lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), sh
 	go vet -C $(PLOT) ./...
 	$(TOOLS)/golangci-lint run ./...
 	cd $(PLOT) && $(TOOLS)/golangci-lint run ./...
-	shellcheck ci/need ci/fuzz ci/cross .ci/run
+	shellcheck ci/need ci/fuzz ci/cross ci/emulate .ci/run
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
 
 .PHONY: cross
-cross: ## build for every platform
+cross: ## build for every platform, and test what calculates on other processors
 	ci/cross "$(LDFLAGS)"
+	ci/emulate
 
 .PHONY: clean
 clean: ## remove build/
