@@ -6,17 +6,17 @@
 //	generator  appends bytes to a packet at the sending half of a path (consumer)
 //	verifier   checks and strips what its generator appended, at the receiving half (producer)
 //	chain      generators in order, verifiers in reverse: data sequence number inside, MAC outside
-//	suite      a kind of MAC, known by a number on the wire and a word in the configuration
+//	suite      a kind of MAC, with encryption or without, known by a number on the wire and
+//	           a word in the configuration
 //
 // A packet grows on its way through a chain:
 //
 //	| header (HeaderLen) | body |                           from the caller
 //	| header | body | previous 2 | sequence 8 |             after DataSequence
-//	| header | body | previous 2 | sequence 8 | MAC 16 |    after BLAKE2s-128
+//	| header | body | previous 2 | sequence 8 | MAC 16 |    after any suite but none
 //
-// so that the sequence number is under the MAC. A suite that encrypts fits the
-// same two interfaces: the header is what it authenticates, all that follows
-// it is what it encrypts in place, and its tag is the MAC.
+// so that the sequence number is under the MAC. A suite that encrypts does so
+// in place with all that follows the header, and its tag is the MAC.
 package auth
 
 import (

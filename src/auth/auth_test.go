@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -14,6 +15,9 @@ import (
 )
 
 var testKey = [KeySize]byte{1, 2, 3}
+
+// authentic are the suites that prove something: all but none.
+var authentic = slices.DeleteFunc(slices.Clone(suites), func(s Suite) bool { return s.ID == None })
 
 // chain is the data chain of a session: sequence inside, MAC of suite outside.
 func chain(id ID, key [KeySize]byte, bind bool) (Generators, Verifiers) {
@@ -40,6 +44,9 @@ func TestVectors(t *testing.T) {
 	var vectors []struct {
 		Name, Suite, Key, Message, Sequence, Source, Destination, Packet string
 		Previous                                                         uint16
+		Header                                                           int
+		Path                                                             uint8
+		Number                                                           uint32
 	}
 	if err := json.Unmarshal(data, &vectors); err != nil {
 		t.Fatal(err)
@@ -53,7 +60,7 @@ func TestVectors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := Meta{Previous: v.Previous}
+			m := Meta{Previous: v.Previous, HeaderLen: v.Header, Path: v.Path, PathSequence: v.Number}
 			if m.Sequence, err = strconv.ParseUint(v.Sequence, 10, 64); err != nil {
 				t.Fatal(err)
 			}
@@ -66,7 +73,8 @@ func TestVectors(t *testing.T) {
 			if got := gs.Generate(withRoom(msg, gs.Overhead()), &m); !bytes.Equal(got, want) {
 				t.Errorf("Generate: %x\nwant      %x", got, want)
 			}
-			seen := Meta{Source: m.Source, Destination: m.Destination}
+			seen := m
+			seen.Sequence, seen.Previous = 0, 0
 			if got, err := vs.Verify(want, &seen); err != nil || !bytes.Equal(got, msg) || seen != m {
 				t.Errorf("Verify: %x, %+v, %v", got, seen, err)
 			}
@@ -84,20 +92,23 @@ func unhex(t *testing.T, s string) []byte {
 
 func TestChainRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		id := rapid.SampledFrom([]ID{None, Blake2s}).Draw(t, "suite")
-		gs, vs := chain(id, testKey, false)
+		id := rapid.SampledFrom(suites).Draw(t, "suite").ID
+		bind := rapid.Bool().Draw(t, "bind")
+		gs, vs := chain(id, testKey, bind)
 		for range 3 { // an instance's state must not reach from packet to packet
 			msg := rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "message")
 			sent := Meta{
-				Sequence:  rapid.Uint64().Draw(t, "sequence"),
-				Previous:  rapid.Uint16().Draw(t, "previous"),
-				HeaderLen: rapid.IntRange(0, len(msg)).Draw(t, "header"),
+				Sequence:     rapid.Uint64().Draw(t, "sequence"),
+				Previous:     rapid.Uint16().Draw(t, "previous"),
+				Path:         rapid.Uint8().Draw(t, "path"),
+				PathSequence: rapid.Uint32().Draw(t, "path sequence"),
+				HeaderLen:    rapid.IntRange(0, len(msg)).Draw(t, "header"),
 			}
 			sealed := gs.Generate(withRoom(msg, gs.Overhead()), &sent)
 			if len(sealed) != len(msg)+gs.Overhead() || vs.Overhead() != gs.Overhead() {
 				t.Fatalf("%d bytes became %d, overhead %d", len(msg), len(sealed), gs.Overhead())
 			}
-			got := Meta{HeaderLen: sent.HeaderLen}
+			got := Meta{HeaderLen: sent.HeaderLen, Path: sent.Path, PathSequence: sent.PathSequence}
 			opened, err := vs.Verify(sealed, &got)
 			if err != nil || !bytes.Equal(opened, msg) || got != sent {
 				t.Fatalf("Verify: %x %+v %v, want %x %+v", opened, got, err, msg, sent)
@@ -108,12 +119,20 @@ func TestChainRoundTrip(t *testing.T) {
 
 // TestForgeries changes a packet in every small way and expects each refused.
 func TestForgeries(t *testing.T) {
-	gs, vs := chain(Blake2s, testKey, true)
+	for _, s := range authentic {
+		t.Run(s.Name, func(t *testing.T) { forgeries(t, s.ID) })
+	}
+}
+
+func forgeries(t *testing.T, id ID) {
+	gs, vs := chain(id, testKey, true)
 	genuine := Meta{
-		Sequence:    7,
-		HeaderLen:   4,
-		Source:      netip.MustParseAddrPort("192.0.2.1:4725"),
-		Destination: netip.MustParseAddrPort("[2001:db8::1]:40000"),
+		Sequence:     7,
+		Path:         3,
+		PathSequence: 5,
+		HeaderLen:    4,
+		Source:       netip.MustParseAddrPort("192.0.2.1:4725"),
+		Destination:  netip.MustParseAddrPort("[2001:db8::1]:40000"),
 	}
 	packet := gs.Generate(withRoom([]byte("head and a body"), gs.Overhead()), &genuine)
 
@@ -153,25 +172,27 @@ func TestForgeries(t *testing.T) {
 	m.Source, m.Destination = m.Destination, m.Source
 	refused("sent back where it came from", packet, m, ErrMAC)
 
-	_, vs = chain(Blake2s, testKey, false)
+	_, vs = chain(id, testKey, false)
 	refused("a verifier that binds no addresses", packet, genuine, ErrMAC)
-	_, vs = chain(Blake2s, [KeySize]byte{9}, true)
+	_, vs = chain(id, [KeySize]byte{9}, true)
 	refused("another key", packet, genuine, ErrMAC)
 }
 
 // TestBindingUnmaps: a dual-stack socket calls an IPv4 peer ::ffff:192.0.2.1,
 // and knows link-local zones that the peer does not.
 func TestBindingUnmaps(t *testing.T) {
-	gs, vs := chain(Blake2s, testKey, true)
-	for _, pair := range [][2]string{
-		{"192.0.2.1:1", "[::ffff:192.0.2.1]:1"},
-		{"[fe80::1%eth0]:1", "[fe80::1]:1"},
-	} {
-		m := Meta{Source: netip.MustParseAddrPort(pair[0]), Destination: netip.MustParseAddrPort("198.51.100.1:2")}
-		packet := gs.Generate(withRoom(nil, gs.Overhead()), &m)
-		m.Source = netip.MustParseAddrPort(pair[1])
-		if _, err := vs.Verify(packet, &m); err != nil {
-			t.Errorf("%s is not taken for %s: %v", pair[1], pair[0], err)
+	for _, s := range authentic {
+		gs, vs := chain(s.ID, testKey, true)
+		for _, pair := range [][2]string{
+			{"192.0.2.1:1", "[::ffff:192.0.2.1]:1"},
+			{"[fe80::1%eth0]:1", "[fe80::1]:1"},
+		} {
+			m := Meta{Source: netip.MustParseAddrPort(pair[0]), Destination: netip.MustParseAddrPort("198.51.100.1:2")}
+			packet := gs.Generate(withRoom(nil, gs.Overhead()), &m)
+			m.Source = netip.MustParseAddrPort(pair[1])
+			if _, err := vs.Verify(packet, &m); err != nil {
+				t.Errorf("%s: %s is not taken for %s: %v", s.Name, pair[1], pair[0], err)
+			}
 		}
 	}
 }
@@ -190,76 +211,40 @@ func TestShortPackets(t *testing.T) {
 
 // TestGenerateNeverReallocates: without room it must panic, not move the packet.
 func TestGenerateNeverReallocates(t *testing.T) {
-	gs, _ := chain(Blake2s, testKey, false)
-	for room := range gs.Overhead() {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%d bytes of room: no panic", room)
-				}
+	for _, s := range authentic {
+		gs, _ := chain(s.ID, testKey, false)
+		for room := range gs.Overhead() {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: %d bytes of room: no panic", s.Name, room)
+					}
+				}()
+				gs.Generate(withRoom([]byte("body"), room), &Meta{})
 			}()
-			gs.Generate(withRoom([]byte("body"), room), &Meta{})
-		}()
+		}
 	}
 }
 
-// scrambler stands for a suite that encrypts: it changes all behind the header
-// in place, the sequence number included, and appends a tag.
-type scrambler struct{}
-
-func (scrambler) Overhead() int { return 1 }
-
-func (s scrambler) Generate(msg []byte, m *Meta) []byte {
-	s.scramble(msg[m.HeaderLen:], m)
-	return append(msg, byte(m.PathSequence))
-}
-
-func (s scrambler) Verify(msg []byte, m *Meta) ([]byte, error) {
-	msg, tag, err := strip(msg, 1, m)
-	if err != nil {
-		return nil, err
-	}
-	if tag[0] != byte(m.PathSequence) {
-		return nil, ErrMAC
-	}
-	s.scramble(msg[m.HeaderLen:], m)
-	return msg, nil
-}
-
-func (scrambler) scramble(b []byte, m *Meta) {
-	for i := range b {
-		b[i] ^= byte(m.PathSequence) ^ m.Path ^ 0xa5
-	}
-}
-
-func TestChainHasRoomForEncryption(t *testing.T) {
-	gs, vs := Generators{DataSequence{}, scrambler{}}, Verifiers{DataSequence{}, scrambler{}}
-	sent := Meta{Sequence: 5, Previous: 2, Path: 3, PathSequence: 9, HeaderLen: 4}
-	packet := gs.Generate(withRoom([]byte("headbody"), gs.Overhead()), &sent)
-	if string(packet[:4]) != "head" || bytes.Contains(packet, []byte("body")) {
-		t.Errorf("packet %q: header not kept or body not encrypted", packet)
-	}
-	got := Meta{Path: 3, PathSequence: 9, HeaderLen: 4}
-	if msg, err := vs.Verify(packet, &got); string(msg) != "headbody" || err != nil || got != sent {
-		t.Errorf("Verify: %q, %+v, %v", msg, got, err)
-	}
-}
-
+// TestNoAllocationPerPacket: whether it is sent, received, or refused.
 func TestNoAllocationPerPacket(t *testing.T) {
-	for _, id := range []ID{None, Blake2s} {
-		gs, vs := chain(id, testKey, true)
-		m := &Meta{Sequence: 1, Source: netip.MustParseAddrPort("192.0.2.1:1"), Destination: netip.MustParseAddrPort("[2001:db8::1]:2")}
-		buf := make([]byte, 1400, 1400+gs.Overhead())
-		n := testing.AllocsPerRun(100, func() {
-			packet := gs.Generate(buf, m)
-			if _, err := vs.Verify(packet, m); err != nil {
-				t.Fatal(err)
+	for _, s := range suites {
+		for _, bind := range []bool{false, true} {
+			gs, vs := chain(s.ID, testKey, bind)
+			m := &Meta{Sequence: 1, HeaderLen: 6, Source: netip.MustParseAddrPort("192.0.2.1:1"), Destination: netip.MustParseAddrPort("[2001:db8::1]:2")}
+			buf := make([]byte, 1400, 1400+gs.Overhead())
+			n := testing.AllocsPerRun(100, func() {
+				m.PathSequence++
+				packet := gs.Generate(buf, m)
+				if _, err := vs.Verify(packet, m); err != nil {
+					t.Fatal(err)
+				}
+				packet[0]++
+				_, _ = vs.Verify(packet, m)
+			})
+			if n != 0 {
+				t.Errorf("%s, bound %v: %v allocations", s.Name, bind, n)
 			}
-			packet[0]++
-			_, _ = vs.Verify(packet, m)
-		})
-		if n != 0 {
-			t.Errorf("%v: %v allocations", id, n)
 		}
 	}
 }
@@ -269,12 +254,18 @@ func TestNoAllocationPerPacket(t *testing.T) {
 func FuzzVerify(f *testing.F) {
 	f.Add([]byte("a packet of some length, longer than all of the overhead"), 4)
 	f.Add([]byte{}, 0)
-	_, macked := chain(Blake2s, testKey, false)
+	var macked []Verifiers
+	for _, s := range authentic {
+		_, vs := chain(s.ID, testKey, false)
+		macked = append(macked, vs)
+	}
 	gs, bare := chain(None, testKey, false)
 	f.Fuzz(func(t *testing.T, packet []byte, headerLen int) {
 		m := Meta{HeaderLen: max(headerLen, 0)}
-		if _, err := macked.Verify(packet, &m); !errors.Is(err, ErrMAC) && !errors.Is(err, ErrMalformed) {
-			t.Fatalf("passed: %v", err)
+		for i, vs := range macked {
+			if msg, err := vs.Verify(bytes.Clone(packet), &m); !errors.Is(err, ErrMAC) && !errors.Is(err, ErrMalformed) || msg != nil {
+				t.Fatalf("%s: passed: %v", authentic[i].Name, err)
+			}
 		}
 		msg, err := bare.Verify(packet, &m)
 		if err != nil {
@@ -286,42 +277,27 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-func BenchmarkBlake2s(b *testing.B) {
-	for _, size := range []int{64, 1400} {
-		for _, bind := range []bool{false, true} {
-			name := strconv.Itoa(size)
-			if bind {
-				name += " bound"
+// FuzzChain seals any message with each suite, changes any byte of what came of
+// it, and expects the message back from the one, and ErrMAC from the other.
+func FuzzChain(f *testing.F) {
+	f.Add([]byte("header and body"), uint8(6), uint8(1), uint32(2), uint16(9), uint8(1))
+	f.Add([]byte{}, uint8(0), uint8(63), uint32(1<<32-1), uint16(0), uint8(0x80))
+	f.Fuzz(func(t *testing.T, msg []byte, header, path uint8, number uint32, where uint16, change uint8) {
+		m := Meta{Sequence: uint64(number) << 8, Previous: where, Path: path, PathSequence: number, HeaderLen: min(int(header), len(msg))}
+		for _, s := range authentic {
+			gs, vs := chain(s.ID, testKey, false)
+			packet := gs.Generate(withRoom(msg, gs.Overhead()), &m)
+			forged := bytes.Clone(packet)
+			if got, err := vs.Verify(packet, &m); err != nil || !bytes.Equal(got, msg) {
+				t.Fatalf("%s: %x, %v", s.Name, got, err)
 			}
-			gs, vs := chain(Blake2s, testKey, bind)
-			m := &Meta{Sequence: 1}
-			buf := make([]byte, size, size+gs.Overhead())
-			good := bytes.Clone(gs.Generate(buf, m))
-			bad := bytes.Clone(good)
-			bad[size/2] ^= 1
-			b.Run("generate/"+name, func(b *testing.B) {
-				b.SetBytes(int64(size))
-				for b.Loop() {
-					gs.Generate(buf, m)
-				}
-			})
-			b.Run("verify/"+name, func(b *testing.B) {
-				b.SetBytes(int64(size))
-				for b.Loop() {
-					if _, err := vs.Verify(good, m); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-			// What a flood of forgeries costs: one MAC a packet, no more.
-			b.Run("reject/"+name, func(b *testing.B) {
-				b.SetBytes(int64(size))
-				for b.Loop() {
-					if _, err := vs.Verify(bad, m); err == nil {
-						b.Fatal("accepted")
-					}
-				}
-			})
+			if change == 0 {
+				continue
+			}
+			forged[int(where)%len(forged)] ^= change
+			if _, err := vs.Verify(forged, &m); !errors.Is(err, ErrMAC) {
+				t.Fatalf("%s: a forgery passed: %v", s.Name, err)
+			}
 		}
-	}
+	})
 }

@@ -3,19 +3,22 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
 	"golang.org/x/crypto/blake2s"
+	"golang.org/x/sys/cpu"
 )
 
 // ID is a suite's number on the wire. 0 is never a suite.
 type ID uint8
 
-// 3 and 4 are set aside for chacha20poly1305 and aes128gcm.
 const (
-	None    ID = 1 // no MAC: for paths inside a VPN, which authenticates already (the paper's 2.2.4)
-	Blake2s ID = 2 // BLAKE2s-128 keyed: the paper's
+	None             ID = 1 // no MAC: for paths inside a VPN, which authenticates already (the paper's 2.2.4)
+	Blake2s          ID = 2 // BLAKE2s-128 keyed: the paper's
+	ChaCha20Poly1305 ID = 3 // encrypts (RFC 8439)
+	AES128GCM        ID = 4 // encrypts (NIST SP 800-38D)
 )
 
 // String is the suite's word in the configuration.
@@ -26,7 +29,7 @@ func (id ID) String() string {
 	return fmt.Sprintf("suite %d", uint8(id))
 }
 
-// Suite is a kind of MAC.
+// Suite is a kind of MAC, with encryption or without.
 type Suite struct {
 	ID   ID
 	Name string // the word in the configuration and in the status
@@ -51,13 +54,22 @@ func (s Suite) NewVerifier(key [KeySize]byte, bindAddresses bool) MacVerifier {
 	return s.verifier(key, bindAddresses)
 }
 
-// suites are all there are, in the order in which `auto` offers them: fastest
-// first. None is not something that auto offers.
+// suites are all there are.
 var suites = []Suite{
 	{
 		ID: Blake2s, Name: "blake2s", Overhead: blake2s.Size128,
 		generator: func(key [KeySize]byte, bind bool) MacGenerator { return newBlake2s(key, bind) },
 		verifier:  func(key [KeySize]byte, bind bool) MacVerifier { return newBlake2s(key, bind) },
+	},
+	{
+		ID: ChaCha20Poly1305, Name: "chacha20poly1305", Overhead: tagLen,
+		generator: func(key [KeySize]byte, bind bool) MacGenerator { return newChaCha20Poly1305(key, bind) },
+		verifier:  func(key [KeySize]byte, bind bool) MacVerifier { return newChaCha20Poly1305(key, bind) },
+	},
+	{
+		ID: AES128GCM, Name: "aes128gcm", Overhead: tagLen,
+		generator: func(key [KeySize]byte, bind bool) MacGenerator { return newAES128GCM(key, bind) },
+		verifier:  func(key [KeySize]byte, bind bool) MacVerifier { return newAES128GCM(key, bind) },
 	},
 	{
 		ID: None, Name: "none",
@@ -76,47 +88,72 @@ func Lookup(id ID) (Suite, bool) {
 }
 
 // Offer is what a portal configured with name offers in a handshake, the one
-// it likes best first. "auto" offers every suite but none; any other word
-// offers that suite alone.
+// it likes best first. "auto" offers every suite but none, the fastest on this
+// CPU first; any other word offers that suite alone.
 func Offer(name string) ([]ID, error) {
-	var all []ID
 	words := []string{"auto"}
 	for _, s := range suites {
 		if s.Name == name {
 			return []ID{s.ID}, nil
 		}
-		if s.ID != None {
-			all = append(all, s.ID)
-		}
 		words = append(words, s.Name)
 	}
 	if name == "auto" {
-		return all, nil
+		return auto(fastAES()), nil
 	}
 	return nil, fmt.Errorf("suite %q: must be one of %s", name, strings.Join(words, ", "))
+}
+
+// auto is what Offer("auto") offers, on a CPU with instructions for AES-GCM and
+// on one without. There AES goes by tables, which is the slowest of all, and
+// tells others on the same CPU something of the key.
+func auto(fastAES bool) []ID {
+	if fastAES {
+		return []ID{AES128GCM, ChaCha20Poly1305, Blake2s}
+	}
+	return []ID{ChaCha20Poly1305, Blake2s, AES128GCM}
+}
+
+// fastAES says whether Go uses AES and carry-less multiplication instructions
+// of this CPU.
+func fastAES() bool {
+	switch runtime.GOARCH {
+	case "amd64":
+		return cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ && cpu.X86.HasSSE41 && cpu.X86.HasSSSE3
+	case "arm64":
+		return cpu.ARM64.HasAES && cpu.ARM64.HasPMULL
+	}
+	return false
 }
 
 // ErrNoSuite says that the portals offer no suite in common.
 var ErrNoSuite = errors.New("auth: no suite in common: set the same Suite on both portals, or auto on both")
 
-// Choose is how the responder of a handshake answers an offer: with the first
-// of theirs that is also one of mine. The initiator's order decides because
-// the initiator is the router at home, mostly the slower of the two; it puts
-// first what its CPU does fastest. What theirs holds that this version does
-// not know is passed over.
+// Choose is how the responder of a handshake answers an offer: with the suite
+// that is best for both, for the slower portal is as fast as the tunnel gets.
+// That is the one whose worse place in the two offers is the foremost; of
+// equals the one that the initiator likes better. It is the router at home,
+// mostly the slower of the two. What theirs holds that this version does not
+// know is passed over.
 //
 // None is chosen only if neither side offers anything else: a portal set to
 // auto never ends up without a MAC, whatever the other says.
 func Choose(mine, theirs []ID) (Suite, error) {
-	for _, id := range theirs {
+	var best Suite
+	foremost := len(mine) + len(theirs)
+	for place, id := range theirs {
 		if id == None && !(only(mine, None) && only(theirs, None)) {
 			continue
 		}
-		if s, ok := Lookup(id); ok && slices.Contains(mine, id) {
-			return s, nil
+		s, known := Lookup(id)
+		if at := slices.Index(mine, id); known && at >= 0 && max(at, place) < foremost {
+			best, foremost = s, max(at, place)
 		}
 	}
-	return Suite{}, ErrNoSuite
+	if best.ID == 0 {
+		return Suite{}, ErrNoSuite
+	}
+	return best, nil
 }
 
 func only(ids []ID, id ID) bool {

@@ -11,17 +11,49 @@ import (
 
 func TestOffer(t *testing.T) {
 	for name, want := range map[string][]ID{
-		"auto":    {Blake2s},
-		"blake2s": {Blake2s},
-		"none":    {None},
+		"auto":             auto(fastAES()),
+		"blake2s":          {Blake2s},
+		"chacha20poly1305": {ChaCha20Poly1305},
+		"aes128gcm":        {AES128GCM},
+		"none":             {None},
 	} {
 		if got, err := Offer(name); err != nil || !slices.Equal(got, want) {
 			t.Errorf("Offer(%q) = %v, %v", name, got, err)
 		}
 	}
 	for _, name := range []string{"", "Blake2s", "md5"} {
-		if got, err := Offer(name); err == nil || !strings.Contains(err.Error(), "auto, blake2s, none") {
+		if got, err := Offer(name); err == nil || !strings.Contains(err.Error(), "auto, blake2s, chacha20poly1305, aes128gcm, none") {
 			t.Errorf("Offer(%q) = %v, %v: must name what is allowed", name, got, err)
+		}
+	}
+}
+
+// TestAutoEncrypts: of two portals set to auto each gets, whoever begins, what
+// is fast on both CPUs, and it encrypts.
+func TestAutoEncrypts(t *testing.T) {
+	for _, c := range []struct {
+		mine, theirs bool // AES instructions
+		want         ID
+	}{
+		{true, true, AES128GCM},
+		{true, false, ChaCha20Poly1305},
+		{false, true, ChaCha20Poly1305},
+		{false, false, ChaCha20Poly1305},
+	} {
+		if got, err := Choose(auto(c.mine), auto(c.theirs)); err != nil || got.ID != c.want {
+			t.Errorf("AES here %v, there %v: %v, %v; want %v", c.mine, c.theirs, got.ID, err, c.want)
+		}
+	}
+}
+
+// TestAutoOffersAll: but none.
+func TestAutoOffersAll(t *testing.T) {
+	for _, aes := range []bool{false, true} {
+		offer := auto(aes)
+		for _, s := range suites {
+			if slices.Contains(offer, s.ID) == (s.ID == None) || len(offer) != len(suites)-1 {
+				t.Errorf("%v: offered wrongly in %v", s.ID, offer)
+			}
 		}
 	}
 }
@@ -34,6 +66,12 @@ func TestChoose(t *testing.T) {
 	}{
 		{[]ID{Blake2s}, []ID{Blake2s}, Blake2s},
 		{[]ID{Blake2s}, []ID{future, Blake2s}, Blake2s},
+		{[]ID{Blake2s, AES128GCM}, []ID{AES128GCM, Blake2s}, AES128GCM}, // equals: the initiator's order
+		{[]ID{AES128GCM, Blake2s}, []ID{Blake2s, AES128GCM}, Blake2s},
+		{[]ID{AES128GCM, ChaCha20Poly1305, Blake2s}, []ID{Blake2s, ChaCha20Poly1305, AES128GCM}, ChaCha20Poly1305}, // second is better than third
+		{[]ID{AES128GCM, Blake2s, ChaCha20Poly1305}, []ID{Blake2s, AES128GCM, ChaCha20Poly1305}, Blake2s},
+		{auto(true), []ID{Blake2s}, Blake2s},
+		{[]ID{AES128GCM}, auto(false), AES128GCM},
 		{[]ID{None}, []ID{None}, None},
 		{[]ID{Blake2s, None}, []ID{None, Blake2s}, Blake2s},
 		{[]ID{None}, []ID{None, Blake2s}, 0},

@@ -147,7 +147,7 @@ nc0.conf:3: Role = middle: not a role; allowed: local, remote
 nc0.conf:4: Key: 5 bytes long; allowed: 32 bytes in base64, the same on both portals (netcombiner genkey makes one)
 nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, Offload, PublicAddress, ClientInterface, KeepPorts
 nc0.conf:6: MTU = 500: not an MTU; allowed: auto, or 576 to 9000 bytes
-nc0.conf:7: Suite = rot13: not a suite; allowed: auto, blake2s, none
+nc0.conf:7: Suite = rot13: not a suite; allowed: auto, blake2s, chacha20poly1305, aes128gcm, none
 nc0.conf:8: MTU: given twice, first on line 6; allowed: once in a section
 nc0.conf:9: Address: no value; allowed: Key = Value, or leave the line out
 nc0.conf:11: Transport = upd: not a transport; allowed: udp, tcp

@@ -20,7 +20,7 @@ var interfaceFields = []field[Interface]{
 	{name: "Address", set: func(i *Interface, v string) (err error) { i.Address, err = list(v, parseOwnAddress); return }},
 	{name: "MTU", set: func(i *Interface, v string) (err error) { i.MTU, err = parseMTU(v); return }},
 	{name: "Suite", set: func(i *Interface, v string) error {
-		return oneOf(&i.Suite, v, "not a suite", "auto", "blake2s", "none")
+		return oneOf(&i.Suite, v, "not a suite", "auto", "blake2s", "chacha20poly1305", "aes128gcm", "none")
 	}},
 	{name: "Scheduler", set: func(i *Interface, v string) error {
 		return oneOf(&i.Scheduler, v, "not a scheduler", "earliest", "greedy", "proportional", "redundant")

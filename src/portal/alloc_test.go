@@ -14,10 +14,19 @@ import (
 // TestNothingIsAllocatedForAPacket: from the TUN's reader to the sealed
 // message, and from the message to the TUN's writer, acknowledgements and all.
 func TestNothingIsAllocatedForAPacket(t *testing.T) {
-	for name, disorder := range map[string]bool{"in order": false, "in disorder": true} {
+	for name, c := range map[string]struct {
+		suite    auth.ID
+		disorder bool
+	}{
+		"in order":         {auth.Blake2s, false},
+		"in disorder":      {auth.Blake2s, true},
+		"no MAC":           {auth.None, false},
+		"chacha20poly1305": {auth.ChaCha20Poly1305, true},
+		"aes128gcm":        {auth.AES128GCM, true},
+	} {
 		t.Run(name, func(t *testing.T) {
-			j := newJoined(t, 2)
-			j.disorder(disorder)
+			j := newJoinedWith(t, 2, func(k *coreConfig) { k.session.Offer = []auth.ID{c.suite} })
+			j.disorder(c.disorder)
 			const batch, steps = 16, 10
 			run := func() {
 				for range steps {

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Writes vectors.json beside itself: packets of the data chain as Python's hashlib
-makes them, so that the Go code is held to an implementation that is not its own."""
+"""Writes vectors.json beside itself: packets of the data chain as Python's hashlib and
+cryptography (OpenSSL) make them, so that the Go code is held to implementations that
+are not its own."""
 import hashlib, ipaddress, json, os, struct
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 
 def endpoint(address, port):
@@ -10,14 +12,20 @@ def endpoint(address, port):
     return packed + struct.pack(">H", port)
 
 
-def vector(name, suite, key, message, previous, sequence, source=None, destination=None):
+def vector(name, suite, key, message, previous, sequence, source=None, destination=None, header=0, path=0, number=0):
     packet = message + struct.pack(">HQ", previous, sequence)
     bound = endpoint(*source) + endpoint(*destination) if source else b""
+    nonce = struct.pack(">B7xI", path, number)
     if suite == "blake2s":
         packet += hashlib.blake2s(bound + packet, key=key, digest_size=16).digest()
+    if suite == "chacha20poly1305":
+        packet = packet[:header] + ChaCha20Poly1305(key).encrypt(nonce, packet[header:], bound + packet[:header])
+    if suite == "aes128gcm":
+        packet = packet[:header] + AESGCM(key[:16]).encrypt(nonce, packet[header:], bound + packet[:header])
     return {
         "name": name, "suite": suite, "key": key.hex(),
-        "message": message.hex(), "previous": previous, "sequence": str(sequence),
+        "message": message.hex(), "header": header, "path": path, "number": number,
+        "previous": previous, "sequence": str(sequence),
         "source": "%s" % joined(source), "destination": "%s" % joined(destination),
         "packet": packet.hex(),
     }
@@ -40,6 +48,16 @@ vectors = [
     vector("bound to IPv6 addresses", "blake2s", key, b"netcombiner", 1, 2, *v6),
     vector("no MAC", "none", key, b"netcombiner", 1, 2),
 ]
+for suite in "chacha20poly1305", "aes128gcm":
+    long = bytes(i % 251 for i in range(1406))
+    vectors += [
+        vector(suite + ", header alone", suite, key, b"header", 0, 1, header=6),
+        vector(suite + ", no header", suite, key, b"netcombiner", 3, 0x0102030405060708, path=1, number=1),
+        vector(suite + ", short message", suite, key, b"headernetcombiner", 3, 4, header=6, path=63, number=0x01020304),
+        vector(suite + ", 1400 bytes", suite, bytes(32), long, 65535, 2**64 - 1, header=6, path=2, number=2**32 - 1),
+        vector(suite + ", bound to IPv4 addresses", suite, key, b"headernetcombiner", 1, 2, *v4, header=6, path=5, number=6),
+        vector(suite + ", bound to IPv6 addresses", suite, key, b"headernetcombiner", 1, 2, *v6, header=6, path=5, number=6),
+    ]
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors.json"), "w") as f:
     json.dump(vectors, f, indent=2)
     f.write("\n")
