@@ -3,7 +3,9 @@ package simnet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,6 +115,24 @@ func TestTapAndInject(t *testing.T) {
 		l.wait(10 * time.Millisecond)
 		if joined(*atB) != "secretmoresecret" || (*atB)[2].from != attacker || joined(*atA) != "forged" {
 			t.Errorf("remote %v, local %v", *atB, *atA)
+		}
+	})
+}
+
+func TestTapDropsSeesWhatIsLost(t *testing.T) {
+	inLab(t, LinkConfig{Up: Conditions{Delay: time.Millisecond, LossList: []uint64{2}}}, func(l *lab) {
+		a, _ := l.pair()
+		var tape []string
+		l.net.TapDrops(func(d Datagram, why Cause) {
+			tape = append(tape, fmt.Sprint(d.Pipe.Name(), d.Number, string(d.Data), why))
+		})
+		for _, data := range []string{"one", "two", "three"} {
+			l.send(a, data)
+		}
+		l.link.Cut(true) // while they are on the way
+		l.wait(10 * time.Millisecond)
+		if got := strings.Join(tape, " "); got != "local/wan1/up2twolist local/wan1/up1onecut local/wan1/up3threecut" {
+			t.Error(got)
 		}
 	})
 }

@@ -22,6 +22,7 @@ type Network struct {
 	wans    map[netip.Addr]*Link // by the address that the far end sees
 	sources uint32               // event sources and random streams given out
 	taps    []*func(Datagram)
+	drops   []func(Datagram, Cause)
 	closed  bool
 
 	unrouted uint64
@@ -128,6 +129,14 @@ func (n *Network) Tap(f func(Datagram)) (stop func()) {
 		defer n.mu.Unlock()
 		n.taps = slices.DeleteFunc(n.taps, func(t *func(Datagram)) bool { return t == tap })
 	}
+}
+
+// TapDrops calls f for every packet that a pipe drops, and says why. Its Data
+// may be corrupted by then. f runs as a Tap's does, as long as the network does.
+func (n *Network) TapDrops(f func(Datagram, Cause)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.drops = append(n.drops, f)
 }
 
 // Inject makes a UDP datagram with any source address arrive now at the
@@ -248,6 +257,7 @@ func (n *Network) source() uint32 {
 // free list and returns there when it is dropped or read.
 type packet struct {
 	pipe     *Pipe
+	number   uint64 // in its pipe
 	from, to netip.AddrPort
 	proto    proto
 	twin     bool // is to be delivered twice

@@ -172,8 +172,9 @@ func (p *Pipe) enter(now time.Duration, pkt *packet) {
 	p.count.In++
 	p.count.InBytes += uint64(pkt.size)
 	p.count.InFlight++
+	pkt.number = p.count.In
 	for _, tap := range p.net.taps {
-		(*tap)(Datagram{now, p, pkt.from, pkt.to, pkt.proto == protoTCP, p.count.In, pkt.data})
+		(*tap)(p.datagram(now, pkt))
 	}
 	p.drain(now)
 	switch {
@@ -284,7 +285,7 @@ func (p *Pipe) exit(now time.Duration, pkt *packet) {
 	if pkt.twin {
 		pkt.twin = false
 		twin := p.net.packet(pkt.proto, pkt.from, pkt.to, pkt.data)
-		twin.pipe, twin.seg, twin.size = p, pkt.seg, pkt.size
+		twin.pipe, twin.number, twin.seg, twin.size = p, pkt.number, pkt.seg, pkt.size
 		p.count.Duplicated++
 		p.count.InFlight++
 		p.seq++
@@ -307,9 +308,16 @@ func (p *Pipe) exit(now time.Duration, pkt *packet) {
 }
 
 func (p *Pipe) drop(cause Cause, pkt *packet) {
+	for _, tap := range p.net.drops {
+		tap(p.datagram(p.net.Now(), pkt), cause)
+	}
 	p.count.InFlight--
 	p.count.Dropped[cause]++
 	p.net.recycle(pkt)
+}
+
+func (p *Pipe) datagram(now time.Duration, pkt *packet) Datagram {
+	return Datagram{now, p, pkt.from, pkt.to, pkt.proto == protoTCP, pkt.number, pkt.data}
 }
 
 // drain forgets the packets that have left the transmitter.
