@@ -82,6 +82,9 @@ const (
 	// queueLimit bounds the ingress queue, in bytes. CoDel keeps it far below
 	// that, but for a flow that is about to learn how much is too much.
 	queueLimit = 4 << 20
+	// queuePackets bounds it in packets: short ones take a whole buffer each, and
+	// what comes from the paths needs some too.
+	queuePackets = 4096
 	// staleAfter is how long a packet may wait for a path: what is older has
 	// been sent again by who cares, or is worthless.
 	staleAfter = time.Second

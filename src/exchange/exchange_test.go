@@ -52,6 +52,15 @@ func TestTheQueueIsBoundedAndDropsItsHead(t *testing.T) {
 	u.closes()
 }
 
+func TestShortPacketsDoNotTakeAllBuffers(t *testing.T) {
+	u := newTester(t, Greedy{}, &fakePath{})
+	u.ingress(2*queuePackets, 1, 50)
+	if n, _, _ := u.Queued(u.now); n > queuePackets || n < queuePackets-dropBatch || u.Dropped() != uint64(2*queuePackets-n) {
+		t.Errorf("%d packets wait, %d were dropped", n, u.Dropped())
+	}
+	u.closes()
+}
+
 func TestStalePacketsAreDropped(t *testing.T) {
 	path := &fakePath{}
 	u := newTester(t, Greedy{}, path)

@@ -101,7 +101,7 @@ func (q *fqCoDel) push(p *packet.Packet) {
 		f.waiting, f.deficit = true, quantum
 		q.fresh.append(f)
 	}
-	if q.bytes > q.limit && q.packets > 1 {
+	if (q.bytes > q.limit || q.packets > queuePackets) && q.packets > 1 {
 		q.shorten()
 	}
 }

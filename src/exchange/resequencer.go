@@ -126,6 +126,9 @@ func (r *Resequencer) Hold() time.Duration {
 	return min(max(r.late.wait(), r.spread, minHold), maxHold)
 }
 
+// Recovery is how long a packet may wait now for one that is sent again.
+func (r *Resequencer) Recovery() time.Duration { return max(r.recovery, r.again.wait()) }
+
 // lost says that every path that could bring a missing packet has passed it,
 // so that it comes only if it is sent again.
 func (r *Resequencer) lost(now mono.Time, g *gap) bool {
@@ -140,13 +143,21 @@ func (r *Resequencer) lost(now mono.Time, g *gap) bool {
 // due is when to give up a gap.
 func (r *Resequencer) due(now mono.Time, g *gap) mono.Time {
 	if r.lost(now, g) {
-		return g.opened.Add(max(r.recovery, r.again.wait()))
+		return g.opened.Add(r.Recovery())
 	}
-	return g.opened.Add(max(r.Hold(), r.recovery, r.again.wait()))
+	return g.opened.Add(max(r.Hold(), r.Recovery()))
 }
 
 // Held is how many packets wait.
 func (r *Resequencer) Held() int { return r.held }
+
+// Waited is how long the one has that waits longest.
+func (r *Resequencer) Waited(now mono.Time) time.Duration {
+	if g := r.oldest(); g != nil {
+		return now.Sub(g.opened)
+	}
+	return 0
+}
 
 // Receive takes a packet that was never here before, with its one reference,
 // and appends to dst what may go to the TUN now, in order.
