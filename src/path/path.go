@@ -230,10 +230,19 @@ func (p *Path) MinRTT() time.Duration { return p.rtt.min() }
 // InFlight is how many messages are on their way, or about to be sent.
 func (p *Path) InFlight() int { return p.sent.inFlight + p.outbox.Len() }
 
+// InFlightBytes is how many bytes these have: headers count from when they are sent.
+func (p *Path) InFlightBytes() int { return p.sent.bytes + p.outboxBytes }
+
 // Window is the congestion window, in packets.
 func (p *Path) Window() int {
 	packets, _ := p.control.Window()
 	return packets
+}
+
+// WindowBytes is the congestion window, in bytes.
+func (p *Path) WindowBytes() int {
+	_, bytes := p.control.Window()
+	return bytes
 }
 
 // MTU is the longest outer packet proved, in bytes; 0 where the transport cuts
@@ -355,7 +364,7 @@ func (p *Path) Room() bool { return p.outbox.Len() < p.outboxLimit() && p.inWind
 
 func (p *Path) inWindow() bool {
 	packets, bytes := p.control.Window()
-	return p.InFlight() < packets && p.sent.bytes+p.outboxBytes < bytes
+	return p.InFlight() < packets && p.InFlightBytes() < bytes
 }
 
 func (p *Path) servesLast() bool {
@@ -377,7 +386,7 @@ const fillFloor = 16 * MaxMTU
 // which has room, also where their windows have grown apart.
 func (p *Path) Fill() float64 {
 	busy := p.capacity.rate() / 8 * p.rtt.min().Seconds()
-	return float64(p.sent.bytes+p.outboxBytes) / max(2*busy, fillFloor)
+	return float64(p.InFlightBytes()) / max(2*busy, fillFloor)
 }
 
 // Carries is false where a packet of size bytes does not fit, and the probes
