@@ -41,9 +41,9 @@ type System struct {
 	// over. kept says that it did: where no Route follows, CleanUp undoes that.
 	Inherit func(iface string, c *config.Config) (kept bool, err error)
 	// CreateTUN makes the interface; AdoptTUN makes a TUN of the File of one
-	// that another process made. mtu is in bytes.
-	CreateTUN func(iface string, mtu int) (TUN, error)
-	AdoptTUN  func(f *os.File, iface string, mtu int) (TUN, error)
+	// that another process made.
+	CreateTUN func(iface string, o tundevice.Options) (TUN, error)
+	AdoptTUN  func(f *os.File, iface string, o tundevice.Options) (TUN, error)
 	// Configure gives the interface its addresses and brings it up, and
 	// returns what undoes that: an interface that somebody else made stays
 	// when the TUN is closed.

@@ -85,12 +85,12 @@ func (h *host) system() System {
 	return System{
 		CleanUp: func(string) ([]string, error) { return h.left, h.step("clean up") },
 		Inherit: func(string, *config.Config) (bool, error) { return h.kept, h.step("inherit") },
-		CreateTUN: func(iface string, mtu int) (TUN, error) {
+		CreateTUN: func(iface string, o tundevice.Options) (TUN, error) {
 			if h.busy > 0 {
 				h.busy--
 				return nil, fmt.Errorf("in use: %w", syscall.EBUSY)
 			}
-			h.tun = tuntest.New(iface, mtu, 1)
+			h.tun = tuntest.New(iface, o.MTU, 1)
 			return &device{TUN: h.tun, host: h}, h.step("TUN")
 		},
 		Configure: func(string, *config.Config) (func() error, error) {

@@ -197,7 +197,7 @@ func adopt(load func(io.Reader) (Options, error), tunFile, lockFile *os.File) (*
 		return nil, nil, err
 	}
 	t.undoLater("the lock", lock.Release)
-	dev, err := o.System.AdoptTUN(tunFile, o.Interface, startMTU(o.Config))
+	dev, err := o.System.AdoptTUN(tunFile, o.Interface, t.deviceOptions())
 	if err != nil {
 		return nil, nil, errors.Join(err, t.stop())
 	}

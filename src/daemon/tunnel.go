@@ -83,11 +83,16 @@ func (t *tunnel) prepare() (*control.Lock, TUN, error) {
 // was killed gives up its lock before its TUN.
 func (t *tunnel) createTUN() (TUN, error) {
 	for deadline := time.Now().Add(500 * time.Millisecond); ; time.Sleep(20 * time.Millisecond) {
-		dev, err := t.System.CreateTUN(t.Interface, startMTU(t.Config))
+		dev, err := t.System.CreateTUN(t.Interface, t.deviceOptions())
 		if err == nil || !errors.Is(err, syscall.EBUSY) || time.Now().After(deadline) {
 			return dev, err
 		}
 	}
+}
+
+// deviceOptions is the same for a parent, which has no log, and its child.
+func (t *tunnel) deviceOptions() tundevice.Options {
+	return tundevice.Options{MTU: startMTU(t.Config), Offload: t.Config.Interface.Offload, Log: t.log}
 }
 
 // start does the rest, on an interface that exists. Whatever it returns,

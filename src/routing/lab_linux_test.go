@@ -146,7 +146,7 @@ func (l *lab) open(ns *nstest.NS) {
 }
 
 func makeTunnel(t testing.TB, addrs []netip.Prefix) *tundevice.TUN {
-	dev, err := tundevice.Create("nc0", 1400)
+	dev, err := tundevice.Create("nc0", tundevice.Options{MTU: 1400})
 	if err == nil {
 		_, err = tundevice.Configure("nc0", addrs, 1400)
 	}
@@ -470,7 +470,7 @@ func child() {
 		ns = l.remote
 	}
 	spec := l.spec(ns, config.Routing(os.Getenv("ROUTING_CHILD")))
-	dev, err := tundevice.Create("nc0", 1400)
+	dev, err := tundevice.Create("nc0", tundevice.Options{MTU: 1400})
 	if err == nil {
 		_, err = tundevice.Configure("nc0", spec.Address, 1400)
 	}

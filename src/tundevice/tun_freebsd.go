@@ -13,16 +13,23 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 )
 
-func create(name string, mtu int) (*TUN, error) {
-	dev, err := tun.CreateTUN(name, mtu)
+// system is what a TUN is made of here. The kernel hands packets over one by
+// one: there is nothing to offload.
+type system struct{ dev tun.Device }
+
+func (s system) file() *os.File { return s.dev.File() }
+func (s system) close() error   { return s.dev.Close() }
+
+func create(name string, o Options) (*TUN, error) {
+	dev, err := tun.CreateTUN(name, o.MTU)
 	if err != nil {
 		return nil, explainCreate(name, err)
 	}
 	return adopt(dev)
 }
 
-func fromFile(f *os.File, mtu int) (*TUN, error) {
-	dev, err := tun.CreateTUNFromFile(f, mtu)
+func fromFile(f *os.File, o Options) (*TUN, error) {
+	dev, err := tun.CreateTUNFromFile(f, o.MTU)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +47,24 @@ func adopt(dev tun.Device) (*TUN, error) {
 		for range dev.Events() {
 		}
 	}()
-	return &TUN{dev: dev, name: name}, nil
+	return &TUN{system: system{dev}, name: name}, nil
+}
+
+// BatchSize is how many buffers a Read may fill at most.
+func (t *TUN) BatchSize() int { return t.dev.BatchSize() }
+
+// Read implements Device.
+func (t *TUN) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
+	for {
+		n, err := t.dev.Read(bufs, sizes, offset)
+		if err != nil {
+			return 0, t.finalError(err)
+		}
+		if n > 0 && offset+sizes[0] <= len(bufs[0]) {
+			return n, nil
+		}
+		t.unread.Add(1) // cut off at the end of its buffer
+	}
 }
 
 // Write implements Device. The library puts the 4 bytes of the address family
@@ -55,9 +79,6 @@ func (t *TUN) Write(bufs [][]byte, offset int) (n int, err error) {
 	}
 	return n, nil
 }
-
-// SetMTU implements Device.
-func (t *TUN) SetMTU(mtu int) error { return setMTU(t.name, mtu) }
 
 func setMTU(name string, mtu int) error { return ifconfig(name, "mtu", strconv.Itoa(mtu)) }
 

@@ -7,17 +7,13 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/tun"
+
+	"netcombiner/src/superpacket"
 )
 
 const clonePath = "/dev/net/tun"
 
-// virtioNetHeader is how many bytes precede each packet on a TUN file opened
-// with IFF_VNET_HDR: struct virtio_net_hdr. All zero says: a plain packet,
-// checksums done.
-const virtioNetHeader = 10
-
-func create(name string, mtu int) (*TUN, error) {
+func create(name string, o Options) (*TUN, error) {
 	fd, err := unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, explainOpen(err)
@@ -33,7 +29,7 @@ func create(name string, mtu int) (*TUN, error) {
 		return nil, explainSetIff(name, err)
 	}
 	// An interface that was there before remembers what its last user set.
-	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, virtioNetHeader); err != nil {
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, superpacket.HeaderSize); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("interface %s: setting the length of its virtio-net header: %w", name, err)
 	}
@@ -41,7 +37,7 @@ func create(name string, mtu int) (*TUN, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return fromFD(fd, mtu)
+	return fromFD(fd, o)
 }
 
 // queueLength is how many packets the kernel keeps until they are read. The
@@ -60,7 +56,7 @@ func setQueue(name string) error {
 	return nil
 }
 
-func fromFile(f *os.File, mtu int) (*TUN, error) {
+func fromFile(f *os.File, o Options) (*TUN, error) {
 	// A file of our own on the same description: f may be in blocking mode,
 	// in which Close would not end a Read.
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
@@ -68,46 +64,43 @@ func fromFile(f *os.File, mtu int) (*TUN, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fromFD(fd, mtu)
+	return fromFD(fd, o)
 }
 
 // fromFD takes fd over.
-func fromFD(fd, mtu int) (*TUN, error) {
-	// "Unmonitored": without the library's netlink listener, whose events
-	// (up, down, MTU) nobody here needs. A deleted interface shows in Read.
-	dev, name, err := tun.CreateUnmonitoredTUNFromFD(fd)
-	if err != nil {
+func fromFD(fd int, o Options) (*TUN, error) {
+	if err := unix.SetNonblock(fd, true); err != nil { // before NewFile, which looks
 		unix.Close(fd)
 		return nil, err
 	}
-	t := &TUN{dev: dev, name: name}
-	if err := t.SetMTU(mtu); err != nil {
+	t := &TUN{system: system{f: os.NewFile(uintptr(fd), clonePath)}}
+	if err := t.adopt(fd, o); err != nil {
 		t.Close()
 		return nil, err
 	}
 	return t, nil
 }
 
-// Write implements Device. Each packet is one system call; the virtio-net
-// header goes in the scratch bytes before it.
-func (t *TUN) Write(bufs [][]byte, offset int) (n int, err error) {
-	if offset < Headroom {
-		return 0, fmt.Errorf("interface %s: write needs %d bytes before each packet, got %d", t.name, Headroom, offset)
+func (t *TUN) adopt(fd int, o Options) error {
+	request, err := unix.NewIfreq("")
+	if err == nil {
+		err = unix.IoctlIfreq(fd, unix.TUNGETIFF, request)
 	}
-	file := t.dev.File()
-	for _, buf := range bufs {
-		clear(buf[offset-virtioNetHeader : offset])
-		if _, err := file.Write(buf[offset-virtioNetHeader:]); err == nil {
-			n++
-		} else if gone(err) || errors.Is(err, os.ErrClosed) {
-			return n, t.finalError(err)
-		}
+	if err != nil {
+		return err
 	}
-	return n, nil
+	t.name = request.Name()
+	if request.Uint16()&unix.IFF_VNET_HDR == 0 {
+		return fmt.Errorf("interface %s: its file has no virtio-net header", t.name)
+	}
+	if err := t.start(o); err != nil {
+		return err
+	}
+	if err := t.offload(fd, o.Offload); err != nil {
+		return err
+	}
+	return t.SetMTU(o.MTU)
 }
-
-// SetMTU implements Device.
-func (t *TUN) SetMTU(mtu int) error { return setMTU(t.name, mtu) }
 
 func setMTU(name string, mtu int) error {
 	link, err := netlink.LinkByName(name)
@@ -125,8 +118,7 @@ func setMTU(name string, mtu int) error {
 
 // gone says whether err is what the file of a deleted interface answers.
 func gone(err error) bool {
-	// The library turns EBADFD of a read into ErrClosed.
-	return errors.Is(err, unix.EBADFD) || errors.Is(err, os.ErrClosed)
+	return errors.Is(err, unix.EBADFD)
 }
 
 func explainOpen(err error) error {

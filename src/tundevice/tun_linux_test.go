@@ -2,7 +2,6 @@ package tundevice
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -19,12 +18,12 @@ import (
 )
 
 // up makes nc0 in ns, with 10.9.0.0/31 and fd09::/127, and up.
-func up(t *testing.T, ns *nstest.NS) *TUN {
+func up(t testing.TB, ns *nstest.NS, offload bool) *TUN {
 	t.Helper()
 	var dev *TUN
 	ns.Do(func() {
 		var err error
-		if dev, err = Create("nc0", 1400); err != nil {
+		if dev, err = Create("nc0", Options{MTU: 1400, Offload: offload}); err != nil {
 			t.Fatal(err)
 		}
 		addrs := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/31"), netip.MustParsePrefix("fd09::/127")}
@@ -38,175 +37,9 @@ func up(t *testing.T, ns *nstest.NS) *TUN {
 	return dev
 }
 
-func buffers(n, size int) [][]byte {
-	bufs := make([][]byte, n)
-	for i := range bufs {
-		bufs[i] = make([]byte, size)
-	}
-	return bufs
-}
-
-// gather reads until count packets have come for which wanted holds, and
-// returns copies of them.
-func gather(t *testing.T, dev *TUN, count int, wanted func([]byte) bool) (got [][]byte) {
-	t.Helper()
-	timer := time.AfterFunc(20*time.Second, func() { dev.Close() })
-	defer timer.Stop()
-	bufs, sizes := buffers(dev.BatchSize(), Headroom+1400), make([]int, dev.BatchSize())
-	for len(got) < count {
-		n, err := dev.Read(bufs, sizes, Headroom)
-		if err != nil {
-			t.Fatalf("Read: %v", err)
-		}
-		for i := range n {
-			if p := bufs[i][Headroom : Headroom+sizes[i]]; wanted(p) {
-				got = append(got, bytes.Clone(p))
-			}
-		}
-	}
-	return got
-}
-
-func udpTo(port uint16) func([]byte) bool {
-	return func(p []byte) bool {
-		at := 20
-		if p[0]>>4 == 6 {
-			at = 40
-		}
-		proto := p[9]
-		if at == 40 {
-			proto = p[6]
-		}
-		return proto == unix.IPPROTO_UDP && binary.BigEndian.Uint16(p[at+2:]) == port
-	}
-}
-
-func TestPacketsCrossBothWays(t *testing.T) {
-	ns := nstest.New(t, "host")
-	dev := up(t, ns)
-	for _, peer := range []string{"10.9.0.1", "fd09::1"} {
-		var conn net.Conn
-		var err error
-		ns.Do(func() { conn, err = net.Dial("udp", net.JoinHostPort(peer, "7")) })
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprint(conn, "ping")
-		p := gather(t, dev, 1, udpTo(7))[0]
-		if !bytes.HasSuffix(p, []byte("ping")) {
-			t.Fatalf("packet %x does not end in the payload", p)
-		}
-
-		// Turned round, it is the answer: the UDP checksum does not change.
-		if p[0]>>4 == 4 {
-			swap(p[12:16], p[16:20])
-			swap(p[20:22], p[22:24])
-		} else {
-			swap(p[8:24], p[24:40])
-			swap(p[40:42], p[42:44])
-		}
-		buf := append(bytes.Repeat([]byte{0xff}, Headroom), p...)
-		junk := append(make([]byte, Headroom), 0x05, 0x06) // not IP: dropped
-		// More than once: IPv6 takes nothing in until the kernel's own thread has
-		// seen that the link is up, which on a busy host is up to a second later.
-		answer := make([]byte, 16)
-		n, err := 0, os.ErrDeadlineExceeded
-		for deadline := time.Now().Add(10 * time.Second); errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(deadline); {
-			if n, err := dev.Write([][]byte{junk, bytes.Clone(buf)}, Headroom); n != 1 || err != nil {
-				t.Fatalf("Write = %d, %v, want 1, nil", n, err)
-			}
-			conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-			n, err = conn.Read(answer)
-		}
-		if err != nil || string(answer[:n]) != "ping" {
-			t.Fatalf("answer %q, %v", answer[:n], err)
-		}
-	}
-}
-
-func swap(a, b []byte) {
-	for i := range a {
-		a[i], b[i] = b[i], a[i]
-	}
-}
-
-// A sender may hand the kernel more than a packet at a time: Read splits it.
-func TestReadSplitsSuperPackets(t *testing.T) {
-	ns := nstest.New(t, "host")
-	dev := up(t, ns)
-	var fd int
-	ns.Do(func() {
-		var err error
-		// UDP GSO: the same path in the kernel as TCP's, without a handshake.
-		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{10, 9, 0, 1}}); err != nil {
-			t.Fatal(err)
-		}
-	})
-	defer unix.Close(fd)
-	const segment, segments = 1000, 8
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT, segment); err != nil {
-		t.Skipf("no UDP GSO in this kernel: %v", err)
-	}
-	payload := make([]byte, segment*segments)
-	for i := range payload {
-		payload[i] = byte(i / segment)
-	}
-	if _, err := unix.Write(fd, payload); err != nil {
-		t.Fatal(err)
-	}
-	for i, p := range gather(t, dev, segments, udpTo(9)) {
-		if len(p) != 28+segment || p[28] != byte(i) {
-			t.Fatalf("segment %d: %d bytes, first %d", i, len(p), p[28])
-		}
-	}
-
-	// Too few buffers, and too short ones: packets are lost, not the device.
-	for _, bufs := range [][][]byte{buffers(3, Headroom+1400), buffers(64, Headroom+100)} {
-		before := dev.Unread()
-		if _, err := unix.Write(fd, payload); err != nil {
-			t.Fatal(err)
-		}
-		done := make(chan int, 1)
-		go func() {
-			for { // past what the kernel says of itself
-				n, err := dev.Read(bufs, make([]int, len(bufs)), Headroom)
-				if err != nil {
-					n = -1
-				}
-				if err != nil || dev.Unread() > before {
-					done <- n
-					return
-				}
-			}
-		}()
-		if len(bufs) == 64 {
-			// Nothing of it fits: Read goes on to the next packet.
-			for dev.Unread() == before {
-				time.Sleep(time.Millisecond)
-			}
-			if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 0); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := unix.Write(fd, []byte("short")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if n := <-done; n < 1 {
-			t.Fatalf("Read = %d", n)
-		}
-		if dev.Unread() == before {
-			t.Fatal("what was lost was not counted")
-		}
-	}
-}
-
 func TestDeletedInterfaceEndsReadAndWrite(t *testing.T) {
 	ns := nstest.New(t, "host")
-	dev := up(t, ns)
+	dev := up(t, ns, true)
 	failed := make(chan error, 1)
 	go func() {
 		bufs, sizes := buffers(dev.BatchSize(), Headroom+1400), make([]int, dev.BatchSize())
@@ -238,7 +71,7 @@ func TestDeletedInterfaceEndsReadAndWrite(t *testing.T) {
 
 func TestCloseEndsReadAndRemoves(t *testing.T) {
 	ns := nstest.New(t, "host")
-	dev := up(t, ns)
+	dev := up(t, ns, true)
 	failed := make(chan error, 1)
 	go func() {
 		for {
@@ -260,7 +93,7 @@ func TestCloseEndsReadAndRemoves(t *testing.T) {
 
 func TestDownInterfaceDropsAndLives(t *testing.T) {
 	ns := nstest.New(t, "host")
-	dev := up(t, ns)
+	dev := up(t, ns, true)
 	ns.Run("ip link set nc0 down")
 	packet := make([]byte, Headroom+20)
 	packet[Headroom] = 0x45
@@ -292,7 +125,7 @@ func TestLastingInterfaceIsTakenAndLeft(t *testing.T) {
 			var undo func() error
 			var err error
 			ns.Do(func() {
-				if dev, err = Create("nc0", 1400); err != nil {
+				if dev, err = Create("nc0", Options{MTU: 1400, Offload: true}); err != nil {
 					t.Fatal(err)
 				}
 				undo, err = Configure("nc0", []netip.Prefix{netip.MustParsePrefix("10.9.0.0/31"), netip.MustParsePrefix("10.7.0.0/31"), netip.MustParsePrefix("fd09::/127")}, 0)
@@ -394,7 +227,7 @@ func TestFileHandedToAChild(t *testing.T) {
 	}
 	ns := nstest.New(t, "host")
 	ns.Do(func() {
-		parent, err := Create("nc0", 1400)
+		parent, err := Create("nc0", Options{MTU: 1400, Offload: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -426,7 +259,7 @@ func TestFileHandedToAChild(t *testing.T) {
 }
 
 func child() {
-	dev, err := FromFile(os.NewFile(3, "tun"), "nc0", 1350)
+	dev, err := FromFile(os.NewFile(3, "tun"), "nc0", Options{MTU: 1350})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -445,7 +278,7 @@ func child() {
 
 func TestCreateSaysWhatIsWrong(t *testing.T) {
 	ns := nstest.New(t, "host")
-	dev := up(t, ns)
+	dev := up(t, ns, true)
 	ns.Run("ip link add dummy7 type veth peer name dummy8", "ip tuntap add dev queues mode tun multi_queue", "ip tuntap add dev tap0 mode tap")
 	ns.Do(func() {
 		for name, want := range map[string]string{
@@ -456,11 +289,11 @@ func TestCreateSaysWhatIsWrong(t *testing.T) {
 			"much-too-long-0x": "too long",
 			"no/slash":         "not allowed",
 		} {
-			if _, err := Create(name, 1400); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := Create(name, Options{MTU: 1400}); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("Create(%q): %v, want %q in it", name, err, want)
 			}
 		}
-		if _, err := FromFile(os.NewFile(uintptr(dup(t, dev)), "tun"), "nc1", 1400); err == nil || !strings.Contains(err.Error(), "nc0, not nc1") {
+		if _, err := FromFile(os.NewFile(uintptr(dup(t, dev)), "tun"), "nc1", Options{MTU: 1400}); err == nil || !strings.Contains(err.Error(), "nc0, not nc1") {
 			t.Errorf("FromFile under another name: %v", err)
 		}
 		if _, err := Configure("nc9", nil, 1400); err == nil {
@@ -493,26 +326,5 @@ func TestExplainedErrors(t *testing.T) {
 	}
 	if got := explainSetIff("nc0", unix.EPERM).Error(); !strings.Contains(got, "CAP_NET_ADMIN") {
 		t.Errorf("explainSetIff(EPERM) = %q", got)
-	}
-}
-
-func BenchmarkWrite(b *testing.B) {
-	ns := nstest.New(b, "host")
-	var dev *TUN
-	ns.Do(func() {
-		var err error
-		if dev, err = Create("nc0", 1400); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := Configure("nc0", []netip.Prefix{netip.MustParsePrefix("10.9.0.0/31")}, 0); err != nil {
-			b.Fatal(err)
-		}
-	})
-	defer dev.Close()
-	packet := make([]byte, Headroom+1400)
-	copy(packet[Headroom:], []byte{0x45, 0, 1400 >> 8, 1400 & 255, 0, 0, 0, 0, 64, 17, 0, 0, 10, 9, 0, 1, 10, 9, 0, 0})
-	b.ReportAllocs()
-	for b.Loop() {
-		dev.Write([][]byte{packet}, Headroom)
 	}
 }

@@ -5,6 +5,10 @@
 // FromFile hand it from the process that started the daemon to the daemon;
 // Configure gives it addresses and brings it up. Whoever deletes it from
 // outside (ip link del nc0) ends the daemon: Read returns ErrGone.
+//
+// On Linux the kernel hands over, and is handed, many packets in one piece
+// (package superpacket) where it can. What it takes is probed at the start, and
+// noticed later if that was wrong; Options.Offload says whether to ask at all.
 package tundevice
 
 import "errors"
@@ -19,10 +23,11 @@ type Device interface {
 	Read(bufs [][]byte, sizes []int, offset int) (n int, err error)
 	// Write writes the packets bufs[i][offset:]; the offset bytes before each
 	// packet (at least Headroom) are scratch for the device. One goroutine
-	// writes at a time. The caller owns the buffers again on return. n is how
-	// many packets the system took; one that it refuses (not IP, interface
-	// down) is dropped without an error. An error means that the device is
-	// finished, as with Read.
+	// writes at a time. The caller owns the buffers again on return. Packets of
+	// one flow stay in order; flows may overtake each other. n is how many
+	// packets the system took; one that it refuses (not IP, interface down) is
+	// dropped without an error. An error means that the device is finished, as
+	// with Read.
 	Write(bufs [][]byte, offset int) (n int, err error)
 	// BatchSize is how many buffers a Read may fill at most.
 	BatchSize() int

@@ -144,15 +144,15 @@ func testSystem() daemon.System {
 		Configure: func(string, *config.Config) (func() error, error) {
 			return func() error { return step("unconfigure") }, step("configure")
 		},
-		CreateTUN: func(iface string, mtu int) (daemon.TUN, error) {
+		CreateTUN: func(iface string, o tundevice.Options) (daemon.TUN, error) {
 			f, err := os.Open(os.DevNull)
 			if err != nil {
 				return nil, err
 			}
-			return fileTUN{tuntest.New(iface, mtu, 1), f}, step("create")
+			return fileTUN{tuntest.New(iface, o.MTU, 1), f}, step("create")
 		},
-		AdoptTUN: func(f *os.File, iface string, mtu int) (daemon.TUN, error) {
-			return fileTUN{tuntest.New(iface, mtu, 1), f}, step("adopt")
+		AdoptTUN: func(f *os.File, iface string, o tundevice.Options) (daemon.TUN, error) {
+			return fileTUN{tuntest.New(iface, o.MTU, 1), f}, step("adopt")
 		},
 		NewPortal: func(o daemon.PortalOptions) (daemon.Portal, error) { return testPortal{o}, nil },
 		Route: func(daemon.RouteOptions) (func() error, error) {

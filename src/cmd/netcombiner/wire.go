@@ -25,11 +25,11 @@ func system() daemon.System {
 	return daemon.System{
 		CleanUp: daemon.CleanUpRouting,
 		Inherit: daemon.InheritRouting,
-		CreateTUN: func(iface string, mtu int) (daemon.TUN, error) {
-			return tundevice.Create(iface, mtu)
+		CreateTUN: func(iface string, o tundevice.Options) (daemon.TUN, error) {
+			return tundevice.Create(iface, o)
 		},
-		AdoptTUN: func(f *os.File, iface string, mtu int) (daemon.TUN, error) {
-			return tundevice.FromFile(f, iface, mtu)
+		AdoptTUN: func(f *os.File, iface string, o tundevice.Options) (daemon.TUN, error) {
+			return tundevice.FromFile(f, iface, o)
 		},
 		Configure: func(iface string, c *config.Config) (func() error, error) {
 			return tundevice.Configure(iface, c.Interface.Address, 0)

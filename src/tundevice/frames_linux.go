@@ -1,0 +1,223 @@
+package tundevice
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"netcombiner/src/superpacket"
+)
+
+// readBatch is how many packets a Read returns at most: about as many as a
+// super-packet of full size holds. More would make the first one wait.
+const readBatch = 64
+
+// system is what a TUN is made of here: a file from which each read takes, and
+// to which each write gives, one frame (package superpacket).
+type system struct {
+	f   *os.File
+	raw syscall.RawConn
+	log *slog.Logger
+	in  reader
+	out writer
+}
+
+// reader belongs to the goroutine that reads.
+type reader struct {
+	frame [superpacket.MaxFrame]byte
+	cut   superpacket.Segmenter // of what is in frame
+	// What try is told, and what it found.
+	wait bool
+	n    int
+	err  error
+	try  func(fd uintptr) bool
+}
+
+// writer belongs to the goroutine that writes.
+type writer struct {
+	joins bool // the kernel takes super-packets
+	runs  superpacket.Coalescer
+	head  [superpacket.MaxHeaders]byte
+	iov   [1 + superpacket.MaxRun]unix.Iovec
+	// What try is told, and what it found.
+	parts int
+	errno unix.Errno
+	try   func(fd uintptr) bool
+}
+
+func (s *system) file() *os.File { return s.f }
+func (s *system) close() error   { return s.f.Close() }
+
+// start readies the file for Read and Write.
+func (s *system) start(o Options) (err error) {
+	if s.log = o.Log; s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.in.try, s.out.try = s.in.tryRead, s.out.tryWrite // made once: each would be an allocation
+	s.raw, err = s.f.SyscallConn()
+	return err
+}
+
+// BatchSize is how many buffers a Read may fill at most.
+func (t *TUN) BatchSize() int { return readBatch }
+
+// Read implements Device. After the first frame it takes what else is there.
+func (t *TUN) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
+	for n < len(bufs) {
+		if !t.in.cut.More() {
+			length, err := t.readFrame(n == 0)
+			switch {
+			case err != nil && n > 0:
+				return n, nil // nothing more, or an error that will come again
+			case err != nil:
+				return 0, t.finalError(err)
+			}
+			if t.in.cut.Reset(t.in.frame[:length]) != nil {
+				t.unread.Add(1)
+				continue
+			}
+		}
+		if sizes[n] = t.in.cut.Next(bufs[n][offset:]); sizes[n] == 0 {
+			t.unread.Add(1)
+			continue
+		}
+		n++
+	}
+	return n, nil
+}
+
+// readFrame reads a frame and returns its length; without wait, EAGAIN where
+// there is none.
+func (s *system) readFrame(wait bool) (int, error) {
+	s.in.wait = wait
+	if err := s.raw.Read(s.in.try); err != nil {
+		return 0, err
+	}
+	return s.in.n, s.in.err
+}
+
+// tryRead returns whether to go on without waiting for the file.
+func (r *reader) tryRead(fd uintptr) bool {
+	for {
+		r.n, r.err = unix.Read(int(fd), r.frame[:])
+		if r.err != unix.EINTR {
+			return r.err != unix.EAGAIN || !r.wait
+		}
+	}
+}
+
+// Write implements Device. A run of packets that coalesce is one system call.
+func (t *TUN) Write(bufs [][]byte, offset int) (n int, err error) {
+	if offset < Headroom {
+		return 0, fmt.Errorf("interface %s: write needs %d bytes before each packet, got %d", t.name, Headroom, offset)
+	}
+	if !t.out.joins {
+		for _, buf := range bufs {
+			took, err := t.writeOne(buf, offset)
+			if err != nil {
+				return n, err
+			}
+			n += took
+		}
+		return n, nil
+	}
+	runs := t.out.runs.Plan(bufs, offset)
+	for i := range runs {
+		took, err := t.writeRun(&runs[i], bufs, offset)
+		if n += took; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// writeRun writes a run, one by one where the kernel does not take it as one.
+func (t *TUN) writeRun(r *superpacket.Run, bufs [][]byte, offset int) (n int, err error) {
+	var refused error
+	if r.Count > 1 && t.out.joins {
+		if refused = t.writeJoined(r, bufs, offset); refused == nil {
+			return r.Count, nil
+		}
+		if final(refused) {
+			return 0, t.finalError(refused)
+		}
+	}
+	for i := r.First; i >= 0; i = t.out.runs.Next(i) {
+		took, err := t.writeOne(bufs[i], offset)
+		if n += took; err != nil {
+			return n, err
+		}
+	}
+	// An interface that is down refuses either way.
+	if n > 0 && (refused == unix.EINVAL || refused == unix.EIO) {
+		t.out.joins = false
+		t.log.Warn("the kernel refuses super-packets: writing packets one by one", "interface", t.name, "why", refused)
+	}
+	return n, nil
+}
+
+// writeJoined writes a run as one super-packet, from the buffers where its
+// payloads are, with headers of its own: the packets stay as they were.
+func (t *TUN) writeJoined(r *superpacket.Run, bufs [][]byte, offset int) error {
+	w := &t.out
+	w.part(0, w.runs.Frame(w.head[:0], r, bufs, offset))
+	parts := 1
+	for i := r.First; i >= 0; i = w.runs.Next(i) {
+		w.part(parts, bufs[i][offset+r.Headers:])
+		parts++
+	}
+	return t.write(parts)
+}
+
+// writeOne writes a packet as it is. One that the kernel refuses is no error.
+func (t *TUN) writeOne(buf []byte, offset int) (n int, err error) {
+	frame := buf[offset-superpacket.HeaderSize:]
+	clear(frame[:superpacket.HeaderSize])
+	t.out.part(0, frame)
+	switch err := t.write(1); {
+	case err == nil:
+		return 1, nil
+	case final(err):
+		return 0, t.finalError(err)
+	}
+	return 0, nil
+}
+
+func (w *writer) part(i int, b []byte) {
+	w.iov[i].Base = unsafe.SliceData(b)
+	w.iov[i].SetLen(len(b))
+}
+
+// write writes the first parts of iov as one frame.
+func (s *system) write(parts int) error {
+	s.out.parts = parts
+	if err := s.raw.Write(s.out.try); err != nil {
+		return err
+	}
+	if s.out.errno != 0 {
+		return s.out.errno
+	}
+	return nil
+}
+
+// tryWrite returns whether to go on without waiting for the file.
+func (w *writer) tryWrite(fd uintptr) bool {
+	for {
+		_, _, w.errno = unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.iov[0])), uintptr(w.parts))
+		if w.errno != unix.EINTR {
+			return w.errno != unix.EAGAIN
+		}
+	}
+}
+
+// final says whether an error of a write is about the file, and not about the
+// packet: the file is closed, or the interface gone.
+func final(err error) bool {
+	var errno unix.Errno
+	return !errors.As(err, &errno) || gone(err)
+}

@@ -1,0 +1,67 @@
+package tundevice
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"netcombiner/src/superpacket"
+)
+
+const (
+	tcpOffloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN // Linux 2.6.27
+	udpOffloads = unix.TUN_F_USO4 | unix.TUN_F_USO6                                        // Linux 6.2
+)
+
+// offload asks the kernel for super-packets, and finds out which it takes. An
+// interface that was there before remembers what its last user asked for.
+func (t *TUN) offload(fd int, wanted bool) error {
+	ask := func(offloads int) error { return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, offloads) }
+	if !wanted || ask(tcpOffloads) != nil {
+		if wanted {
+			t.log.Warn("the kernel has no super-packets on a TUN", "interface", t.name)
+		}
+		if err := ask(0); err != nil {
+			return fmt.Errorf("interface %s: switching its offloads off: %w", t.name, err)
+		}
+		return nil
+	}
+	udp := ask(tcpOffloads|udpOffloads) == nil
+	if why := t.probe(false); why != nil {
+		t.log.Warn("the kernel refuses super-packets: writing packets one by one", "interface", t.name, "why", why)
+		return nil
+	}
+	t.out.joins = true
+	t.out.runs.UDP = udp && !manglesUDP(release()) && t.probe(true) == nil
+	return nil
+}
+
+// probe writes a super-packet that goes nowhere: the interface is down, and
+// were it up, the packet's time is over. A kernel looks at the header first:
+// Linux 6.6.44 and its like, up to commit 89add40066f9, refuse one whose last
+// segment is shorter than the others.
+func (t *TUN) probe(udp bool) error {
+	t.out.part(0, superpacket.Probe(udp))
+	if err := t.write(1); err != unix.EIO { // EIO: down, and else nothing wrong
+		return err
+	}
+	return nil
+}
+
+func release() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// manglesUDP says whether a kernel spoils UDP super-packets on their way to a
+// network card: from commit b10b446ce7ad to 5f17ae0f595a, Linux 7.0.0 to 7.1.4.
+func manglesUDP(release string) bool {
+	var major, minor, patch int
+	if n, _ := fmt.Sscanf(release, "%d.%d.%d", &major, &minor, &patch); n < 2 {
+		return false
+	}
+	return major == 7 && (minor == 0 || minor == 1 && patch <= 4)
+}
