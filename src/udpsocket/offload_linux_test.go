@@ -183,22 +183,27 @@ func TestKernelThatCannotCut(t *testing.T) {
 // its run arrives, and the kernel still cuts.
 func TestRefusedProbeSpoilsNoRun(t *testing.T) {
 	router, server := twoWANs(t)
-	at, listening := listen(t, server, "[::]:4725"), listen(t, router, "[::]:4725")
-	for _, test := range []struct{ from, to string }{
-		{"10.0.0.2:4725", "10.0.0.1:4725"},
-		{"[2001:db8:0::2]:4725", "[2001:db8:0::1]:4725"},
+	at, listening := listen(t, router, "[::]:4725"), listen(t, server, "[::]:4725")
+	for _, test := range []struct{ from, to string }{ // not what the server's kernel would choose
+		{"203.0.113.1", "10.0.0.2:4725"},
+		{"2001:db8:ff::1", "[2001:db8:0::2]:4725"},
 	} {
-		for _, s := range []*Socket{dial(t, router, transport.Bind{Device: "wan0"}, test.to), listening} {
+		from := netip.MustParseAddr(test.from)
+		for _, s := range []*Socket{dial(t, server, transport.Bind{Addr: from}, test.to), listening} {
 			if !s.out.cuts {
 				t.Skip("the kernel does not cut")
 			}
 			ms := sized(1473, 1000, 1000, 1000, 1473, 1473, 1000)
 			for i := range ms {
-				ms[i].Remote, ms[i].Local = netip.MustParseAddrPort(test.to), netip.MustParseAddrPort(test.from)
+				ms[i].Remote, ms[i].Local = netip.MustParseAddrPort(test.to), netip.AddrPortFrom(from, 4725)
 			}
 			n, err := s.Send(ms)
 			wantRefused(t, n, err, ms, unix.EMSGSIZE)
-			receiveAll(t, at, []transport.Message{ms[1], ms[2], ms[3], ms[6]}, 64)
+			for _, m := range receiveAll(t, at, []transport.Message{ms[1], ms[2], ms[3], ms[6]}, 64) {
+				if m.Remote.Addr() != from {
+					t.Errorf("came from %v, not %v", m.Remote, from)
+				}
+			}
 			if !s.out.cuts {
 				t.Error("the kernel is no longer asked to cut")
 			}

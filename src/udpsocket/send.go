@@ -28,6 +28,7 @@ type sender struct {
 	oneByOne bool
 	cuts     bool                  // the kernel cuts runs into datagrams; else each is of one message
 	step     func(fd uintptr) bool // writable, bound once
+	system   func(fd uintptr, hs []header) (int, unix.Errno)
 
 	next, end int        // headers[next:end] are still to go out
 	again     bool       // headers[next] met a fault once
@@ -46,9 +47,12 @@ type run struct {
 }
 
 func (w *sender) init(o Options, cuts bool) {
-	w.oneByOne = o.OneByOne
 	w.cuts = cuts
 	w.step = w.writable
+	w.system = sendBatch
+	if o.OneByOne {
+		w.oneByOne, w.system = true, sendEach
+	}
 }
 
 // Send sends ms in order; see transport.Flow. The Bufs are read during the
@@ -161,13 +165,7 @@ func (w *sender) writable(fd uintptr) bool {
 		if w.unpacked {
 			hs = hs[:1]
 		}
-		var n int
-		var errno unix.Errno
-		if w.oneByOne {
-			n, errno = sendEach(fd, hs)
-		} else {
-			n, errno = sendBatch(fd, hs)
-		}
+		n, errno := w.system(fd, hs)
 		switch errno {
 		case 0:
 			w.accepted(n)
@@ -178,7 +176,7 @@ func (w *sender) writable(fd uintptr) bool {
 			if w.oneByOne {
 				w.next = w.end // no way to send at all
 			}
-			w.oneByOne = true
+			w.oneByOne, w.system = true, sendEach
 		default:
 			// The fault is this datagram's own, or what an ICMP error left on
 			// the socket, from which it is now taken off. A second try tells.
