@@ -65,7 +65,8 @@ type core struct {
 
 	rejected control.Rejected
 	rx       control.Count
-	unread   uint64 // inner packets dropped for want of a buffer
+	unread   uint64 // inner packets from the TUN dropped for want of a buffer
+	unheard  uint64 // the same from the paths, whose peer counts them as lost
 
 	deliver     []*packet.Packet // for the TUN, in order
 	answers     []answer         // to strangers

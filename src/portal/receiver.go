@@ -213,7 +213,7 @@ func (r *receiver) batch(n int) {
 		for i := range count {
 			o := &r.opened[i]
 			if used == spare && o.header.Type == wire.TypeData && !o.raw {
-				p.core.unread++
+				p.core.unheard++
 				continue
 			}
 			p.core.receive(now, o)

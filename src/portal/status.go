@@ -33,7 +33,7 @@ func (p *Portal) Status() control.Status {
 	st.Tunnel.Tx = control.Count{Packets: x.TxPackets, Bytes: x.TxBytes}
 	st.Tunnel.Rx = k.rx
 	packets, bytes, delay := x.Queued(now)
-	st.Tunnel.Queue = control.Queue{Packets: packets, Bytes: bytes, DelayMs: ms(delay), Dropped: x.Dropped() + k.unread}
+	st.Tunnel.Queue = control.Queue{Packets: packets, Bytes: bytes, DelayMs: ms(delay), Dropped: x.Dropped() + k.unread + k.unheard}
 	r := &x.Resequencer
 	st.Tunnel.Resequencer = control.Resequencer{Held: r.Held(), ReleasedLate: r.ReleasedLate, HoldMs: ms(r.Hold())}
 	st.Hints = append(k.hints(now), p.quotas.hints()...)
