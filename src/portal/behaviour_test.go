@@ -12,13 +12,29 @@ import (
 // throughput runs one bulk flow for the given time and returns the goodput of
 // its second half, in bit/s of inner packets.
 func (tn *tunnel) throughput(from, to *simnet.Host, d time.Duration) float64 {
-	b := tn.check.NewBulk(from, to, false, 1400, 0, tn.net.Now()+d)
+	return tn.throughputOf(1, from, to, d)
+}
+
+// throughputOf is the same of several flows together.
+func (tn *tunnel) throughputOf(flows int, from, to *simnet.Host, d time.Duration) float64 {
+	var all []*simnet.Bulk
+	for range flows {
+		all = append(all, tn.check.NewBulk(from, to, false, 1400, 0, tn.net.Now()+d))
+	}
 	time.Sleep(d / 2)
-	start := b.InOrder()
+	start := inOrder(all)
 	time.Sleep(d / 2)
-	rate := float64(b.InOrder()-start) * 1400 * 8 / (d / 2).Seconds()
+	rate := float64(inOrder(all)-start) * 1400 * 8 / (d / 2).Seconds()
 	time.Sleep(time.Second)
 	return rate
+}
+
+// inOrder is how many segments the flows' receivers have without a gap.
+func inOrder(flows []*simnet.Bulk) (n uint64) {
+	for _, b := range flows {
+		n += b.InOrder()
+	}
+	return n
 }
 
 func TestOneFlowGetsTheSum(t *testing.T) {

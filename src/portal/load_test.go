@@ -64,16 +64,10 @@ func TestDSLAndLTEFullAndQuick(t *testing.T) {
 				for range flows {
 					all = append(all, tn.check.NewBulk(tn.remote.host, tn.local.host, false, 1400, 0, begin+20*time.Second))
 				}
-				inOrder := func() (n uint64) {
-					for _, b := range all {
-						n += b.InOrder()
-					}
-					return n
-				}
 				time.Sleep(8 * time.Second)
-				before := inOrder()
+				before := inOrder(all)
 				time.Sleep(12 * time.Second)
-				share := float64(inOrder()-before) * 1400 * 8 / 12 / (70e6 * 1400 / 1460)
+				share := float64(inOrder(all)-before) * 1400 * 8 / 12 / (70e6 * 1400 / 1460)
 				time.Sleep(time.Second)
 				s := call.Stats(begin+3*time.Second, begin+20*time.Second)
 				t.Logf("%.1f %% of the sum; a call: %d lost, latency %v median, %v p99, alone 7.5 ms", 100*share, s.Lost,
