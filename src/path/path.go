@@ -85,6 +85,10 @@ type Fixed struct {
 	Transport string    // its name, for people
 	Random    io.Reader // for challenges
 	Clock     *PeerClock
+	// Next is the sequence of the first message; 0: 1. Where there was another
+	// path with this ID, it is that one's Next, for a sequence never comes twice
+	// under one key.
+	Next uint64
 	// Join is sent by the initiator; its fields mirror the settings.
 	Join wire.Join
 }
@@ -166,7 +170,7 @@ type Counters struct {
 
 // New returns a path that is down.
 func New(f Fixed, s Settings) (*Path, error) {
-	p := &Path{Fixed: f, sent: newSentLog(), received: newReceiveLog()}
+	p := &Path{Fixed: f, sent: newSentLog(f.Next), received: newReceiveLog()}
 	if p.Clock == nil {
 		p.Clock = &PeerClock{}
 	}
@@ -199,6 +203,9 @@ func (p *Path) State() (State, mono.Time) { return p.state, p.since }
 
 // Suspect says that acknowledgements are overdue.
 func (p *Path) Suspect() bool { return p.suspect }
+
+// NextSequence is that of the next message to be sent. It only ever grows.
+func (p *Path) NextSequence() uint64 { return p.sent.next }
 
 // Endpoint is where messages go: the proved one, or else the candidate.
 func (p *Path) Endpoint() Endpoint {

@@ -36,8 +36,10 @@ type sentLog struct {
 	eldest      uint64 // none before it makes the path suspect; see oldest
 }
 
-func newSentLog() sentLog {
-	return sentLog{entries: make([]sent, 64), first: 1, next: 1}
+// newSentLog is empty, and numbers messages from next on, or from 1 if next is 0.
+func newSentLog(next uint64) sentLog {
+	next = max(next, 1)
+	return sentLog{entries: make([]sent, 64), first: next, next: next}
 }
 
 func (l *sentLog) at(seq uint64) *sent { return &l.entries[seq&uint64(len(l.entries)-1)] }

@@ -46,6 +46,7 @@ type core struct {
 	session   *session.Session
 	exchange  *exchange.Exchange
 	paths     [wire.MaxPaths]*path.Path
+	numbers   [wire.MaxPaths]numbers
 	order     []*path.Path // those that exist
 	clock     path.PeerClock
 	consumers []exchange.Consumer // the same
@@ -129,7 +130,7 @@ func newCore(c coreConfig, now mono.Time) (*core, error) {
 
 // addPath makes a path that is down.
 func (k *core) addPath(now mono.Time, f path.Fixed, s path.Settings) (*path.Path, error) {
-	f.Initiator, f.Random, f.Clock = k.local, k.random, &k.clock
+	f.Initiator, f.Random, f.Clock, f.Next = k.local, k.random, &k.clock, k.numbers[f.ID].next
 	p, err := path.New(f, s)
 	if err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func (k *core) dropPath(now mono.Time, p *path.Path) {
 	k.act(now, p, p.Detach(now))
 	k.rescue(p)
 	p.Forget()
-	k.paths[p.ID] = nil
+	k.paths[p.ID], k.numbers[p.ID].next = nil, p.NextSequence()
 	for i, q := range k.order {
 		if q == p {
 			k.order = append(k.order[:i], k.order[i+1:]...)
@@ -345,7 +346,8 @@ func (k *core) chores(now mono.Time) {
 // them hold a reference until released.
 func (k *core) poll(now mono.Time, p *path.Path, out []path.Outgoing) (int, *session.Epoch) {
 	epoch := k.session.Sending(now)
-	n := p.Poll(now, epoch != nil, out)
+	keyed := epoch != nil && k.sealed(p)+uint64(len(out)) <= maxSealed
+	n := p.Poll(now, keyed, out)
 	if n > 0 && k.exchange.Waiting() {
 		k.exchange.Pump(now, k.consumers) // the outbox has room again
 	}

@@ -82,6 +82,7 @@ func (k *core) keys(now mono.Time, events session.Events) {
 		k.exchange.DropRescues()
 	}
 	if events&session.EventSend != 0 {
+		k.countAnew()
 		k.setTrailers(now)
 		k.lastUsable = now // its paths get time to join
 		k.silence.vain++
@@ -105,7 +106,7 @@ func (k *core) shake(now mono.Time) {
 		s, _ := p.State()
 		k.attached = k.attached || s != path.Down
 		k.works = k.works || s == path.Up && !p.Suspect()
-		sent = max(sent, p.TxPackets)
+		sent = max(sent, k.sealed(p))
 	}
 	switch keyed := k.session.Sending(now) != nil; {
 	case keyed && k.works:

@@ -25,6 +25,8 @@ type joined struct {
 	local, remote *half
 	// carry says how a message goes on; nil: it arrives at once.
 	carry func(from *half, m []byte, e path.Endpoint)
+	// sealed, if not nil, is told of every message that is sealed.
+	sealed func(e *session.Epoch, h *wire.Header)
 }
 
 // half is one core with what its goroutines would own.
@@ -79,13 +81,7 @@ func newJoinedWith(t testing.TB, paths int, edit func(*coreConfig)) *joined {
 	j := &joined{t: t, now: mono.Time(time.Hour), local: newHalf(t, true, edit), remote: newHalf(t, false, edit)}
 	j.local.peer, j.remote.peer = j.remote, j.local
 	for i := range paths {
-		s := path.Settings{Name: "wan", Send: true, Receive: true, Congestion: "none"}
-		p, err := j.local.core.addPath(j.now, path.Fixed{ID: uint8(i), Datagram: true,
-			Join: wire.Join{Name: "wan", Direction: wire.DirectionSend | wire.DirectionReceive}}, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		j.local.core.attach(j.now, p, j.endpoint(j.local, i), 28)
+		j.addPath(i)
 	}
 	for range 40 {
 		j.step()
@@ -98,6 +94,17 @@ func newJoinedWith(t testing.TB, paths int, edit func(*coreConfig)) *joined {
 		}
 	}
 	return j
+}
+
+// addPath adds the i-th path to the local core, and attaches it.
+func (j *joined) addPath(i int) {
+	s := path.Settings{Name: "wan", Send: true, Receive: true, Congestion: "none"}
+	p, err := j.local.core.addPath(j.now, path.Fixed{ID: uint8(i), Datagram: true,
+		Join: wire.Join{Name: "wan", Direction: wire.DirectionSend | wire.DirectionReceive}}, s)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	j.local.core.attach(j.now, p, j.endpoint(j.local, i), 28)
 }
 
 func (j *joined) endpoint(h *half, i int) path.Endpoint {
@@ -129,6 +136,9 @@ func (j *joined) turn(h *half) {
 				o := &h.out[i]
 				m := o.Raw
 				if m == nil {
+					if j.sealed != nil {
+						j.sealed(epoch, &o.Header)
+					}
 					m = h.sealers[p.ID].seal(h.buf[:0], o, epoch)
 				}
 				if o.Packet != nil {

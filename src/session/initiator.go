@@ -43,9 +43,6 @@ type initiator struct {
 	via    uint8 // the path on which it came
 	chosen bool  // in this round
 	making int   // HELLOs sent that make keys
-
-	counted *Epoch // the keys for which
-	before  uint64 // messages had been sent before them
 }
 
 // hello is a HELLO that waits for its answer.
@@ -93,16 +90,14 @@ func (s *Session) Hello(now mono.Time, path uint8) []byte {
 }
 
 // Rekey returns a HELLO to send inside the session, when new keys are due, or
-// nil. sent is the highest number of messages that any path ever sent.
+// nil. sent is the highest number of messages that any path sent under the keys
+// in use.
 func (s *Session) Rekey(now mono.Time, sent uint64) []byte {
 	e := s.Sending(now)
 	if !s.config.Initiator || e == nil {
 		return nil
 	}
-	if s.counted != e {
-		s.counted, s.before = e, sent
-	}
-	if now.Sub(e.made) < rekeyAfter && sent < s.before+rekeyMessages || s.inside && now < s.due {
+	if now.Sub(e.made) < rekeyAfter && sent < rekeyMessages || s.inside && now < s.due {
 		return nil
 	}
 	if !s.inside {
@@ -126,7 +121,7 @@ func (s *Session) RekeyAt() mono.Time {
 
 // begin starts a handshake.
 func (i *initiator) begin(inside bool) {
-	*i = initiator{inside: inside, due: i.due, counted: i.counted, before: i.before}
+	*i = initiator{inside: inside, due: i.due}
 }
 
 // end ends it; the next may begin at the given time.

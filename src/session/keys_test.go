@@ -18,13 +18,13 @@ func TestRekeyTiming(t *testing.T) {
 		sent uint64
 		want bool
 	}{
-		{0, 1000, false},
-		{rekeyAfter - 1, 1000, false},
-		{rekeyAfter - 1, 1000 + rekeyMessages - 1, false},
-		{time.Second, 1000 + rekeyMessages, true},
-		{rekeyAfter, 1000, true},
-		{endAfter - 1, 1000, true},
-		{endAfter, 1000, false}, // there is no session to do it in
+		{0, 0, false},
+		{rekeyAfter - 1, 0, false},
+		{rekeyAfter - 1, rekeyMessages - 1, false},
+		{time.Second, rekeyMessages, true},
+		{rekeyAfter, 0, true},
+		{endAfter - 1, 0, true},
+		{endAfter, 0, false}, // there is no session to do it in
 	} {
 		local.end(0)
 		if got := local.Rekey(start.Add(c.at), c.sent) != nil; got != c.want {
@@ -36,13 +36,10 @@ func TestRekeyTiming(t *testing.T) {
 	}
 }
 
-// TestManyMessagesRekeyOnce: the count starts anew with the keys, for paths
-// count on.
+// TestManyMessagesRekeyOnce: the caller's count starts anew with the keys.
 func TestManyMessagesRekeyOnce(t *testing.T) {
 	local, remote := established(t, start)
-	local.Rekey(start, 0)
-	sent := uint64(rekeyMessages)
-	hello := local.Rekey(start, sent)
+	hello := local.Rekey(start, rekeyMessages)
 	reply, _, err := remote.HandleInside(start, wire.FrameHello, hello)
 	if err != nil {
 		t.Fatal(err)
@@ -50,10 +47,10 @@ func TestManyMessagesRekeyOnce(t *testing.T) {
 	if _, _, err := local.HandleInside(start, wire.FrameReply, reply); err != nil {
 		t.Fatal(err)
 	}
-	if local.Rekey(start, sent+1000) != nil {
+	if local.Rekey(start, 1000) != nil {
 		t.Error("rekeys again after 1000 messages")
 	}
-	if local.Rekey(start, sent+1000+rekeyMessages) == nil {
+	if local.Rekey(start, rekeyMessages) == nil {
 		t.Error("does not rekey after 2^31 more")
 	}
 }
