@@ -3,7 +3,9 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Config is one tunnel's configuration, validated.
@@ -65,7 +67,8 @@ const (
 // Path is a [Path] section: one way from the local portal to the remote.
 type Path struct {
 	Name       string     // unique; default path1, path2, …
-	Transport  string     // "udp", "tcp"
+	Transport  string     // "udp", "tcp", "ip"
+	Protocol   uint8      // IP protocol number of ip; else 0
 	Device     string     // Bind, when it names an interface
 	Source     netip.Addr // Bind, when it is an address
 	Remote     HostPort
@@ -78,15 +81,28 @@ type Path struct {
 	QuotaReset int       // day of the month on which Quota begins anew: 1…31, where it has that many
 }
 
-// HostPort is where the remote portal listens: a name or an address, and a port.
+// HostPort is where the remote portal listens: a name or an address, and a
+// port, which is 0 where the transport has none.
 type HostPort struct {
 	Host string
 	Port uint16
 }
 
+// String is h as it stands in the configuration.
+func (h HostPort) String() string {
+	switch {
+	case h.Port == 0:
+		return h.Host
+	case strings.Contains(h.Host, ":"):
+		return fmt.Sprintf("[%s]:%d", h.Host, h.Port)
+	}
+	return fmt.Sprintf("%s:%d", h.Host, h.Port)
+}
+
 // Listen is a [Listen] section: one way in to the remote portal.
 type Listen struct {
 	Transport string
-	Address   netip.AddrPort
+	Protocol  uint8          // IP protocol number of ip; else 0
+	Address   netip.AddrPort // its port is 0 where the transport has none
 	Allow     []netip.Prefix // empty: any source
 }

@@ -150,7 +150,7 @@ nc0.conf:6: MTU = 500: not an MTU; allowed: auto, or 576 to 9000 bytes
 nc0.conf:7: Suite = rot13: not a suite; allowed: auto, blake2s, chacha20poly1305, aes128gcm, none
 nc0.conf:8: MTU: given twice, first on line 6; allowed: once in a section
 nc0.conf:9: Address: no value; allowed: Key = Value, or leave the line out
-nc0.conf:11: Transport = upd: not a transport; allowed: udp, tcp
+nc0.conf:11: Transport = upd: not a transport; allowed: udp, tcp, ip
 nc0.conf:12: Bind = 10.0.0.300: neither an interface name nor an address; allowed: an interface (eth1) or one of its addresses (192.0.2.7)
 nc0.conf:13: Remote = vps.example.org: not a host and port; allowed: vps.example.org:4725, 192.0.2.7:4725, [2001:db8::7]:4725
 nc0.conf:14: Rate = fast: not a rate; allowed: down/up or one for both, 8kbit to 1000gbit each, as in 40mbit/10mbit
@@ -158,7 +158,7 @@ nc0.conf:15: Metric = 65536: not a metric; allowed: 0 to 65535
 nc0.conf:16: Direction = sideways: not a direction; allowed: both, send, receive
 nc0.conf:17: neither a key nor a section; allowed: Key = Value, [Section], # comment
 nc0.conf:18: [Paht]: unknown section; allowed: [Interface], [Path], [Listen]
-nc0.conf:20: Remote: missing in [Path]; allowed: the remote portal's host:port
+nc0.conf:20: Remote: missing in [Path]; allowed: the remote portal's host:port; for ip its host
 nc0.conf:22: Congestion = newreno: the kernel's TCP does this on a tcp path; allowed: none, or leave it out
 nc0.conf:23: a section without its closing bracket; allowed: [Interface], [Path], [Listen]`
 	if err == nil {
@@ -363,6 +363,7 @@ func TestInterfaceNames(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("[Interface]\nRole=local\nKey=" + testKey + "\nAddress=fd00::1/64\n[Path]\nBind=eth1\nRemote=[::1]:1\nRate=1gbit/8kbit\n")
 	f.Add("[Interface]\nRole=remote\nKeyFile=x\nRouting=portal\n[Listen]\nAddress=[::]:1\nAllow=10.0.0.0/8\n")
+	f.Add("[Interface]\nRole=local\nKey=" + testKey + "\n[Path]\nTransport=ip\nProtocol=200\nRemote=::1\n")
 	f.Add("\ufeff[interface]\r\nMTU=auto#\n[\n=\n]")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parse("x", []byte(text), func(string) ([]byte, error) { return []byte(testKey), nil })
@@ -376,7 +377,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("accepted %+v", c)
 			}
 			for _, p := range c.Paths {
-				if p.Remote.Port == 0 || p.Remote.Host == "" || p.Name == "" || p.Congestion == "none" && p.Transport == "udp" && p.RateUp == 0 {
+				if (p.Remote.Port == 0) != (p.Transport == "ip") || (p.Protocol == 0) == (p.Transport == "ip") || p.Remote.Host == "" || p.Name == "" || p.Congestion == "none" && p.Transport != "tcp" && p.RateUp == 0 {
 					t.Fatalf("accepted path %+v", p)
 				}
 			}

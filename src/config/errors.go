@@ -18,7 +18,7 @@ type Error struct {
 	Allowed string // what would be right
 }
 
-// Error is one line: "nc0.conf:12: Transport = upd: not a transport; allowed: udp, tcp".
+// Error is one line: "nc0.conf:12: Transport = upd: not a transport; allowed: udp, tcp, ip".
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)

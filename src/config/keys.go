@@ -53,9 +53,10 @@ var interfaceFields = []field[Interface]{
 
 var pathFields = []field[Path]{
 	{name: "Name", set: func(p *Path, v string) error { p.Name = v; return checkPathName(v) }},
-	{name: "Transport", set: func(p *Path, v string) error { return oneOf(&p.Transport, v, "not a transport", "udp", "tcp") }},
+	{name: "Transport", set: func(p *Path, v string) error { return oneOf(&p.Transport, v, "not a transport", "udp", "tcp", "ip") }},
+	{name: "Protocol", set: func(p *Path, v string) (err error) { p.Protocol, err = parseProtocol(v); return }},
 	{name: "Bind", set: setBind},
-	{name: "Remote", set: func(p *Path, v string) (err error) { p.Remote, err = parseHostPort(v); return }},
+	{name: "Remote", set: func(p *Path, v string) (err error) { p.Remote, err = parseRemote(v); return }},
 	{name: "Congestion", set: func(p *Path, v string) error {
 		return oneOf(&p.Congestion, v, "not a congestion controller", "bbr", "newreno", "none")
 	}},
@@ -75,7 +76,8 @@ var pathFields = []field[Path]{
 }
 
 var listenFields = []field[Listen]{
-	{name: "Transport", set: func(l *Listen, v string) error { return oneOf(&l.Transport, v, "not a transport", "udp", "tcp") }},
+	{name: "Transport", set: func(l *Listen, v string) error { return oneOf(&l.Transport, v, "not a transport", "udp", "tcp", "ip") }},
+	{name: "Protocol", set: func(l *Listen, v string) (err error) { l.Protocol, err = parseProtocol(v); return }},
 	{name: "Address", set: func(l *Listen, v string) (err error) { l.Address, err = parseListenAddress(v); return }},
 	{name: "Allow", set: func(l *Listen, v string) (err error) { l.Allow, err = list(v, parsePrefix); return }},
 }

@@ -143,7 +143,18 @@ func (p *parser) checkPaths(paths []Path, where []given) {
 		} else {
 			named[strings.ToLower(path.Name)] = g.line
 		}
-		p.need(g, "Remote", "the remote portal's host:port")
+		p.need(g, "Remote", "the remote portal's host:port; for ip its host")
+		p.checkProtocol(&path.Protocol, path.Transport, g)
+		switch ip, port := path.Transport == "ip", path.Remote.Port != 0; {
+		case path.Remote.Host == "":
+		case ip && port:
+			p.fail(g.at("Remote"), "Remote", path.Remote.String(), badRemoteIP)
+		case !ip && !port:
+			p.fail(g.at("Remote"), "Remote", path.Remote.String(), badRemote)
+		}
+		if path.Transport == "ip" {
+			p.checkTwin(paths[:i], where, path, g)
+		}
 		if remote, err := netip.ParseAddr(path.Remote.Host); err == nil && path.Source.IsValid() && remote.Is4() != path.Source.Is4() {
 			p.fail(g.at("Bind"), "Bind", path.Source.String(), &fault{"not of the same IP version as Remote", "both IPv4 or both IPv6"})
 		}
@@ -153,6 +164,29 @@ func (p *parser) checkPaths(paths []Path, where []given) {
 			p.fail(g.at("QuotaReset"), "QuotaReset", "", &fault{"means nothing without Quota", "a Quota beside it, or leave it out"})
 		case g.has("Quota") && !g.has("QuotaReset"):
 			path.QuotaReset = 1
+		}
+	}
+}
+
+// checkProtocol settles the protocol number, which only ip has.
+func (p *parser) checkProtocol(number *uint8, transport string, g given) {
+	switch {
+	case transport == "ip" && !g.has("Protocol"):
+		*number = defaultProtocol
+	case transport != "ip" && g.has("Protocol"):
+		p.fail(g.at("Protocol"), "Protocol", "", &fault{"means nothing without Transport = ip", "Transport = ip, or leave it out"})
+	}
+}
+
+// checkTwin refuses an ip path that nothing would tell from an earlier one.
+func (p *parser) checkTwin(earlier []Path, where []given, path *Path, g given) {
+	for j, o := range earlier {
+		if o.Transport == "ip" && o.Protocol == path.Protocol && o.Device == path.Device && o.Source == path.Source &&
+			strings.EqualFold(o.Remote.Host, path.Remote.Host) {
+			p.fail(g.line, "[Path]", "", &fault{
+				fmt.Sprintf("goes the way of the path on line %d, and ip has no ports to tell them apart", where[j].line),
+				"a Bind or a Protocol of its own"})
+			return
 		}
 	}
 }
@@ -173,21 +207,42 @@ func (p *parser) checkCongestion(path *Path, g given) {
 }
 
 func (p *parser) checkListens(listens []Listen, where []given) {
-	for i, l := range listens {
-		p.need(where[i], "Address", "[::]:4725, 0.0.0.0:4725, 192.0.2.7:4725")
+	for i := range listens {
+		l, g := &listens[i], where[i]
+		p.need(g, "Address", "[::]:4725, 0.0.0.0:4725, 192.0.2.7:4725; :: for ip")
+		p.checkProtocol(&l.Protocol, l.Transport, g)
+		switch ip, port := l.Transport == "ip", l.Address.Port() != 0; {
+		case !l.Address.IsValid():
+		case ip && port:
+			p.fail(g.at("Address"), "Address", l.Address.String(), badListenIP)
+		case !ip && !port:
+			p.fail(g.at("Address"), "Address", l.place(), badListen)
+		}
 		for j, other := range listens[:i] {
-			if clash(l, other) {
-				p.fail(where[i].at("Address"), "Address", l.Address.String(), &fault{
-					fmt.Sprintf("taken by the [Listen] on line %d", where[j].line), "another address, port or transport"})
+			if clash(*l, other) {
+				allowed := "another address, port or transport"
+				if l.Transport == "ip" {
+					allowed = "another address or Protocol"
+				}
+				p.fail(g.at("Address"), "Address", l.place(), &fault{fmt.Sprintf("taken by the [Listen] on line %d", where[j].line), allowed})
 				break
 			}
 		}
 	}
 }
 
-// clash says whether two listeners would fight for one port. [::] takes IPv4 too.
+// place is the address as it stands in the configuration.
+func (l *Listen) place() string {
+	if l.Address.Port() == 0 {
+		return l.Address.Addr().String()
+	}
+	return l.Address.String()
+}
+
+// clash says whether two listeners would fight for one port, or take each
+// other's messages. [::] takes IPv4 too.
 func clash(a, b Listen) bool {
-	if a.Transport != b.Transport || !a.Address.IsValid() || a.Address.Port() != b.Address.Port() {
+	if a.Transport != b.Transport || a.Protocol != b.Protocol || !a.Address.IsValid() || a.Address.Port() != b.Address.Port() {
 		return false
 	}
 	x, y := a.Address.Addr(), b.Address.Addr()

@@ -120,32 +120,71 @@ func parsePrefix(v string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-func parseListenAddress(v string) (netip.AddrPort, error) {
-	ap, err := netip.ParseAddrPort(v)
-	if err != nil || ap.Port() == 0 || ap.Addr().IsMulticast() {
-		return netip.AddrPort{}, &fault{"not an address and port to listen on", "[::]:4725, 0.0.0.0:4725, 192.0.2.7:4725"}
+// What is said of a place that has a port and should not, or the reverse.
+var (
+	badListen   = &fault{"not an address and port to listen on", "[::]:4725, 0.0.0.0:4725, 192.0.2.7:4725"}
+	badListenIP = &fault{"not an address: ip has no ports", "::, 0.0.0.0, 192.0.2.7"}
+	badRemote   = &fault{"not a host and port", "vps.example.org:4725, 192.0.2.7:4725, [2001:db8::7]:4725"}
+	badRemoteIP = &fault{"not a host alone: ip has no ports", "vps.example.org, 192.0.2.7, 2001:db8::7"}
+)
+
+// parseAddrPort takes an address with a port or without; then that is 0.
+func parseAddrPort(v string) (netip.AddrPort, bool) {
+	if ap, err := netip.ParseAddrPort(v); err == nil {
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), ap.Port() != 0
 	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+	if inside, ok := strings.CutPrefix(v, "["); ok && strings.HasSuffix(inside, "]") {
+		v = inside[:len(inside)-1]
+	}
+	a, err := netip.ParseAddr(v)
+	return netip.AddrPortFrom(a.Unmap(), 0), err == nil
 }
 
-func parseHostPort(v string) (HostPort, error) {
-	bad := &fault{"not a host and port", "vps.example.org:4725, 192.0.2.7:4725, [2001:db8::7]:4725"}
-	if ap, err := netip.ParseAddrPort(v); err == nil {
-		a := ap.Addr().Unmap()
-		if ap.Port() == 0 || a.IsUnspecified() || a.IsMulticast() {
-			return HostPort{}, bad
+// parseListenAddress takes a port or none; the transport decides later.
+func parseListenAddress(v string) (netip.AddrPort, error) {
+	ap, ok := parseAddrPort(v)
+	if !ok || ap.Addr().IsMulticast() {
+		return netip.AddrPort{}, badListen
+	}
+	return ap, nil
+}
+
+// parseRemote takes a port or none; the transport decides later.
+func parseRemote(v string) (HostPort, error) {
+	if ap, ok := parseAddrPort(v); ok {
+		if a := ap.Addr(); a.IsUnspecified() || a.IsMulticast() {
+			return HostPort{}, badRemote
 		}
-		return HostPort{a.String(), ap.Port()}, nil
+		return HostPort{ap.Addr().String(), ap.Port()}, nil
 	}
-	i := strings.LastIndexByte(v, ':')
-	if i < 0 {
-		return HostPort{}, bad
+	host, text, hasPort := strings.Cut(v, ":")
+	if !isHostName(host) {
+		return HostPort{}, badRemote
 	}
-	port, err := parsePort(v[i+1:])
-	if err != nil || !isHostName(v[:i]) {
-		return HostPort{}, bad
+	if !hasPort {
+		return HostPort{host, 0}, nil
 	}
-	return HostPort{v[:i], port}, nil
+	port, err := parsePort(text)
+	if err != nil {
+		return HostPort{}, badRemote
+	}
+	return HostPort{host, port}, nil
+}
+
+// defaultProtocol is for experiments (RFC 3692): no host takes it for its own.
+const defaultProtocol = 253
+
+// takenProtocols are those that the kernels, IPv6 (its extension headers) and
+// common tunnels take for their own.
+var takenProtocols = []int{1, 2, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58, 59, 60, 132, 135, 136, 139, 140}
+
+func parseProtocol(v string) (uint8, error) {
+	const problem = "not an IP protocol number that is free"
+	n, err := parseNumber(v, 1, 254, problem)
+	if err != nil || slices.Contains(takenProtocols, n) {
+		return 0, &fault{problem, "253 or 254, or another of 1 to 254 that nothing else uses"}
+	}
+	return uint8(n), nil
 }
 
 // isHostName takes what RFC 1123 section 2.1 allows, and the underscores that

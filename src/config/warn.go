@@ -31,12 +31,13 @@ func Warnings(path string, c *Config) []string {
 
 	type way struct {
 		transport, bind string
+		protocol        uint8
 		remote          HostPort
 	}
 	seen := make(map[way]string)
 	sends, receives := false, false
 	for _, p := range c.Paths {
-		w := way{p.Transport, p.Device, p.Remote}
+		w := way{p.Transport, p.Device, p.Protocol, p.Remote}
 		if p.Source.IsValid() {
 			w.bind = p.Source.String()
 		}

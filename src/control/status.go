@@ -29,8 +29,8 @@ type Session struct {
 type Path struct {
 	Name              string  `json:"name"`
 	Transport         string  `json:"transport"`
-	Local             string  `json:"local"`  // address:port, or the interface waited for
-	Remote            string  `json:"remote"` // address:port, or the name being resolved
+	Local             string  `json:"local"`  // address:port, the address alone where the transport has no ports, or the interface waited for
+	Remote            string  `json:"remote"` // likewise, or the name being resolved
 	State             string  `json:"state"`  // "down", "connecting", "up", "standby", "failed"
 	Metric            int     `json:"metric"`
 	Congestion        string  `json:"congestion"`

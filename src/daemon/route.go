@@ -73,11 +73,9 @@ func (f *follower) spec() routing.Spec {
 	for i, c := range f.Config.Paths {
 		remote, ok := literal(c.Remote)
 		if !ok && i < len(paths) {
-			var err error
-			remote, err = netip.ParseAddrPort(paths[i].Remote)
-			ok = err == nil
+			remote, ok = resolved(paths[i].Remote)
 		}
-		end := routing.Endpoint{Transport: c.Transport, Addr: remote}
+		end := routing.Endpoint{Transport: c.Transport, Protocol: c.Protocol, Addr: remote}
 		if ok && !slices.Contains(s.Remotes, end) {
 			s.Remotes = append(s.Remotes, end)
 		}
@@ -90,6 +88,16 @@ func literal(h config.HostPort) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(a, h.Port), err == nil
 }
 
+// resolved is where a path goes, by its status: an address, with a port where
+// its transport has them. Until the name is known there is none.
+func resolved(remote string) (netip.AddrPort, bool) {
+	if ap, err := netip.ParseAddrPort(remote); err == nil {
+		return ap, true
+	}
+	a, err := netip.ParseAddr(remote)
+	return netip.AddrPortFrom(a, 0), err == nil
+}
+
 // awaitNames waits for a moment until every remote's address is known.
 func (f *follower) awaitNames() {
 	known := func() bool {
@@ -100,7 +108,7 @@ func (f *follower) awaitNames() {
 			if _, ok := literal(f.Config.Paths[i].Remote); ok {
 				continue
 			}
-			if _, err := netip.ParseAddrPort(p.Remote); err != nil {
+			if _, ok := resolved(p.Remote); !ok {
 				return false
 			}
 		}

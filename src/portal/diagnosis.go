@@ -10,6 +10,7 @@ import (
 	"netcombiner/src/auth"
 	"netcombiner/src/mono"
 	"netcombiner/src/packet"
+	"netcombiner/src/path"
 	"netcombiner/src/session"
 )
 
@@ -101,8 +102,8 @@ type strangers struct {
 }
 
 // hints are what the status tells a person to look at: no more than there are
-// kinds of them.
-func (k *core) hints(now mono.Time) (all []string) {
+// kinds of them. age is the portal's.
+func (k *core) hints(now mono.Time, age time.Duration) (all []string) {
 	// The local portal says so itself, when nobody answers its own.
 	if s := &k.strangers; !k.local && s.handshakes > 0 && k.session.Sending(now) == nil {
 		all = append(all, fmt.Sprintf("%d handshakes failed, last from %s: same Key on both ends?", s.handshakes, s.last.Unmap()))
@@ -110,7 +111,20 @@ func (k *core) hints(now mono.Time) (all []string) {
 	if k.sameAddress {
 		all = append(all, "both ends have the same Address: give each its own")
 	}
+	if name := k.deafIP(); name != "" && age >= complainAfter {
+		all = append(all, fmt.Sprintf("nothing ever came on path %s: a NAT or firewall on the way may pass no raw IP; if so take Transport = udp", name))
+	}
 	return all
+}
+
+// deafIP names the first ip path of ours on which nothing ever came.
+func (k *core) deafIP() string {
+	for _, p := range k.order {
+		if s, _ := p.State(); k.local && p.Transport == "ip" && s == path.Connecting && p.RxPackets == 0 {
+			return p.Name
+		}
+	}
+	return ""
 }
 
 // compareAddresses looks at an inner packet from the other portal whether that

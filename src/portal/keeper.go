@@ -47,7 +47,7 @@ type keeper struct {
 
 // openPath makes the i-th path of the configuration and starts its keeper.
 func (p *Portal) openPath(ctx context.Context, i int, c config.Path) error {
-	t := p.transports[c.Transport]
+	t := p.transport(c.Transport, c.Protocol)
 	if t == nil {
 		return fmt.Errorf("path %s: no transport %q", c.Name, c.Transport)
 	}

@@ -201,18 +201,28 @@ func (p *Portal) open(ctx context.Context) error {
 		p.goRun(func() { p.spreadLinks(ctx) })
 	}
 	for _, c := range p.Config.Listens {
-		t := p.transports[c.Transport]
+		t := p.transport(c.Transport, c.Protocol)
 		if t == nil {
 			return fmt.Errorf("no transport %q", c.Transport)
 		}
 		l, err := t.Listen(ctx, c.Address)
 		if err != nil {
-			return fmt.Errorf("cannot listen on %s %s: %w", c.Transport, c.Address, err)
+			return fmt.Errorf("cannot listen on %s %s: %w", c.Transport, place(c.Address), err)
 		}
 		context.AfterFunc(ctx, func() { l.Close() })
 		p.goRun(func() { p.accept(l, t, c.Allow) })
 	}
 	return nil
+}
+
+// transport returns the transport of that name, or nil; number is 0 but where
+// there is one for each IP protocol number.
+func (p *Portal) transport(name string, number uint8) transport.Transport {
+	t := p.transports[name]
+	if n, ok := t.(transport.Numbered); ok {
+		return n.Number(number)
+	}
+	return t
 }
 
 // leave tells the peer goodbye, so that it need not find out by silence.

@@ -1,7 +1,7 @@
 package portal
 
 import (
-	"fmt"
+	"net/netip"
 	"time"
 
 	"netcombiner/src/control"
@@ -36,7 +36,7 @@ func (p *Portal) Status() control.Status {
 	st.Tunnel.Queue = control.Queue{Packets: packets, Bytes: bytes, DelayMs: ms(delay), Dropped: x.Dropped() + k.unread + k.unheard}
 	r := &x.Resequencer
 	st.Tunnel.Resequencer = control.Resequencer{Held: r.Held(), ReleasedLate: r.ReleasedLate, HoldMs: ms(r.Hold())}
-	st.Hints = append(k.hints(now), p.quotas.hints()...)
+	st.Hints = append(k.hints(now, now.Sub(p.started)), p.quotas.hints()...)
 	return st
 }
 
@@ -57,16 +57,24 @@ func (p *Portal) pathStatus(now mono.Time, q *path.Path) control.Path {
 		s.Metric = p.Config.Paths[q.ID].Metric // as configured, also while it is used up
 	}
 	if local, remote := q.Addresses(); remote.IsValid() {
-		s.Local, s.Remote = local.String(), remote.String()
+		s.Local, s.Remote = place(local), place(remote)
 	}
 	if id := int(q.ID); state == path.Down && id < len(p.Config.Paths) { // local: what is waited for
 		c := p.Config.Paths[id]
-		s.Local, s.Remote = c.Device, fmt.Sprintf("%s:%d", c.Remote.Host, c.Remote.Port)
+		s.Local, s.Remote = c.Device, c.Remote.String()
 		if c.Source.IsValid() {
 			s.Local = c.Source.String()
 		}
 	}
 	return s
+}
+
+// place is an address and its port, where it has one.
+func place(a netip.AddrPort) string {
+	if a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -578,7 +578,7 @@ func TestWANsOfOneSubnet(t *testing.T) {
 	local.Run("ip route add default via 10.10.0.1")
 	spec := Spec{Interface: "nc0", Role: config.Local, Mode: config.RoutingNAT, Address: prefixes("172.19.152.3/31"),
 		WANs:    []WAN{{Device: "eth0"}, {Source: addr("10.10.0.3")}},
-		Remotes: []Endpoint{{"udp", netip.MustParseAddrPort("203.0.113.2:4725")}}}
+		Remotes: []Endpoint{{"udp", 0, netip.MustParseAddrPort("203.0.113.2:4725")}}}
 	mac := func(device string) string {
 		_, after, _ := strings.Cut(local.Run("ip -o link show "+device), "link/ether ")
 		return strings.Fields(after)[0]

@@ -102,13 +102,13 @@ func (l *lab) spec(ns *nstest.NS, mode config.Routing) Spec {
 	s := Spec{Interface: "nc0", Mode: mode, Role: config.Local, Address: prefixes("172.19.152.3/31", "fd19:152::3/127")}
 	if ns == l.remote {
 		s.Role, s.Address = config.Remote, prefixes("172.19.152.2/31", "fd19:152::2/127")
-		s.Listens = []Endpoint{{"udp", netip.MustParseAddrPort("[::]:4725")}}
+		s.Listens = []Endpoint{{"udp", 0, netip.MustParseAddrPort("[::]:4725")}}
 		s.KeepPorts = []uint16{22}
 		return s
 	}
 	s.WANs = []WAN{{Device: "eth1"}, {Source: netip.MustParseAddr(wan2V4)}, {Device: "eth7"}}
 	for _, addr := range []string{publicV4, publicV6} {
-		s.Remotes = append(s.Remotes, Endpoint{"udp", netip.AddrPortFrom(netip.MustParseAddr(addr), port)})
+		s.Remotes = append(s.Remotes, Endpoint{"udp", 0, netip.AddrPortFrom(netip.MustParseAddr(addr), port)})
 	}
 	if mode == config.RoutingPortal {
 		s.ClientInterface = "lan0"

@@ -169,14 +169,17 @@ func anywhere(v6 bool) netip.Prefix {
 	return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 }
 
-func protocol(transport string) (uint8, error) {
-	switch transport {
-	case "udp":
+// protocol is the IP protocol number of what comes to e.
+func (e Endpoint) protocol() (uint8, error) {
+	switch {
+	case e.Transport == "udp":
 		return protoUDP, nil
-	case "tcp":
+	case e.Transport == "tcp":
 		return protoTCP, nil
+	case e.Transport == "ip" && e.Protocol != 0:
+		return e.Protocol, nil
 	}
-	return 0, fmt.Errorf("transport %q has no routing: udp or tcp", transport)
+	return 0, fmt.Errorf("transport %q has no routing: udp, tcp, or ip with its Protocol", e.Transport)
 }
 
 // errNoClient is for a configuration that config should have refused.

@@ -155,7 +155,7 @@ func (p *planner) ownPackets(wans []*Link, v6 bool) error {
 		if addr.Is6() != v6 {
 			continue
 		}
-		proto, err := protocol(remote.Transport)
+		proto, err := remote.protocol()
 		if err != nil {
 			return err
 		}

@@ -101,7 +101,7 @@ func (p *planner) remotePortal() error {
 			if !all && at != addr {
 				continue
 			}
-			proto, err := protocol(listen.Transport)
+			proto, err := listen.protocol()
 			if err != nil {
 				return err
 			}

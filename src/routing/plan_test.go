@@ -79,8 +79,8 @@ func localSpec(mode config.Routing) Spec {
 		Interface: "nc0", Role: config.Local, Mode: mode,
 		Address: mustPrefixes("172.19.152.3/31", "fd19:152::3/127"),
 		WANs:    []WAN{{Device: "dsl"}, {Source: addr("198.51.100.2")}, {Device: "dsl"}, {Device: "absent"}, {}},
-		Remotes: []Endpoint{{"udp", netip.MustParseAddrPort("203.0.113.2:4725")}, {"tcp", netip.MustParseAddrPort("203.0.113.2:4725")},
-			{"udp", netip.MustParseAddrPort("[2001:db8:3::2]:4725")}},
+		Remotes: []Endpoint{{"udp", 0, netip.MustParseAddrPort("203.0.113.2:4725")}, {"tcp", 0, netip.MustParseAddrPort("203.0.113.2:4725")},
+			{"udp", 0, netip.MustParseAddrPort("[2001:db8:3::2]:4725")}, {"ip", 253, netip.AddrPortFrom(addr("203.0.113.2"), 0)}},
 	}
 	if mode == config.RoutingPortal {
 		s.ClientInterface = "lan"
@@ -91,8 +91,9 @@ func localSpec(mode config.Routing) Spec {
 func remoteSpec(mode config.Routing) Spec {
 	return Spec{
 		Interface: "nc0", Role: config.Remote, Mode: mode,
-		Address:   mustPrefixes("172.19.152.2/31", "fd19:152::2/127"),
-		Listens:   []Endpoint{{"udp", netip.MustParseAddrPort("[::]:4725")}, {"tcp", netip.MustParseAddrPort("203.0.113.2:443")}, {"tcp", netip.MustParseAddrPort("203.0.113.3:8443")}},
+		Address: mustPrefixes("172.19.152.2/31", "fd19:152::2/127"),
+		Listens: []Endpoint{{"udp", 0, netip.MustParseAddrPort("[::]:4725")}, {"tcp", 0, netip.MustParseAddrPort("203.0.113.2:443")}, {"tcp", 0, netip.MustParseAddrPort("203.0.113.3:8443")},
+			{"ip", 253, netip.AddrPortFrom(netip.IPv6Unspecified(), 0)}},
 		KeepPorts: []uint16{22, 2222},
 	}
 }

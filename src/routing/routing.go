@@ -41,7 +41,7 @@
 //
 // portal, remote (the paper's 3.3.1): everything to a public address enters
 // the tunnel, except
-//   - TCP to KeepPorts, and the tunnel's own Listens;
+//   - TCP to KeepPorts, and the tunnel's own Listens, of ip the whole protocol;
 //   - answers to connections of the host itself. They are known by a bit of
 //     the connection mark, not by a range of ports, which the client would
 //     lose; so the host can still resolve names and install packages. What
@@ -121,8 +121,9 @@ type WAN struct {
 
 // Endpoint is a transport's remote end or listening address.
 type Endpoint struct {
-	Transport string // "udp", "tcp"
-	Addr      netip.AddrPort
+	Transport string         // "udp", "tcp", "ip"
+	Protocol  uint8          // IP protocol number of ip; else 0
+	Addr      netip.AddrPort // its port is 0 where the transport has none
 }
 
 // SpecOf returns what a configuration asks for. Remotes are the caller's to
@@ -141,7 +142,7 @@ func SpecOf(iface string, c *config.Config) Spec {
 		s.WANs = append(s.WANs, WAN{p.Device, p.Source})
 	}
 	for _, l := range c.Listens {
-		s.Listens = append(s.Listens, Endpoint{l.Transport, l.Address})
+		s.Listens = append(s.Listens, Endpoint{l.Transport, l.Protocol, l.Address})
 	}
 	return s
 }

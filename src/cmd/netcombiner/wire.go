@@ -14,6 +14,7 @@ import (
 	"netcombiner/src/linkwatch"
 	"netcombiner/src/portal"
 	"netcombiner/src/transport"
+	"netcombiner/src/transport/ip"
 	"netcombiner/src/transport/tcp"
 	"netcombiner/src/transport/udp"
 	"netcombiner/src/tundevice"
@@ -51,7 +52,7 @@ func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
 	}
 	return portal.New(portal.Options{
 		Config: o.Config, Version: o.Version, Device: o.Device, Log: o.Log, Links: links,
-		Transports: []transport.Transport{udp.Transport{Options: sockets}, tcp.Transport{}},
+		Transports: []transport.Transport{udp.Transport{Options: sockets}, tcp.Transport{}, ip.New()},
 		Resolve:    resolve,
 		Addresses:  linkwatch.Addrs,
 		QuotaFile:  control.QuotaPath(o.Interface),

@@ -142,7 +142,7 @@ func (p *Portal) text(key string) string {
 	if p.Role == "remote" {
 		b.WriteString("\n[Listen]\n")
 		set("Transport", p.config.Transport)
-		set("Address", fmt.Sprintf("[::]:%d", Port))
+		set("Address", p.place(netip.IPv6Unspecified()))
 		return b.String()
 	}
 	for _, l := range p.lab.Links {
@@ -150,13 +150,21 @@ func (p *Portal) text(key string) string {
 		set("Name", l.Config.Name)
 		set("Transport", p.config.Transport)
 		set("Bind", l.Config.Name)
-		set("Remote", netip.AddrPortFrom(Remote.V4, Port).String())
+		set("Remote", p.place(Remote.V4))
 		set("Congestion", p.config.Congestion)
 		if l.Config.Metric > 0 {
 			set("Metric", strconv.Itoa(l.Config.Metric))
 		}
 	}
 	return b.String()
+}
+
+// place is addr, with the remote portal's port where the transport has ports.
+func (p *Portal) place(addr netip.Addr) string {
+	if p.config.Transport == "ip" {
+		return addr.String()
+	}
+	return netip.AddrPortFrom(addr, Port).String()
 }
 
 // route adds what Routing = none leaves to the lab, once nc0 is there: the
