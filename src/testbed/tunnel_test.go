@@ -28,17 +28,21 @@ func TestFlowOverTwoLinks(t *testing.T) {
 		t.Skip("skipped: ", err)
 	}
 	daemon := build(t)
-	// A busy host slows the flow, though it never breaks it: three tries for the rates.
-	for try := range 3 {
-		slow := flowOverTwoLinks(t, daemon)
-		switch {
-		case slow == nil:
-			return
-		case try < 2:
-			t.Logf("try %d, load %.1f: %v", try+1, measure.Load(), slow)
-		default:
-			t.Error(slow)
-		}
+	for _, transport := range []string{"udp", "ip"} {
+		t.Run(transport, func(t *testing.T) {
+			// A busy host slows the flow, though it never breaks it: three tries for the rates.
+			for try := range 3 {
+				slow := flowOverTwoLinks(t, daemon, transport)
+				switch {
+				case slow == nil:
+					return
+				case try < 2:
+					t.Logf("try %d, load %.1f: %v", try+1, measure.Load(), slow)
+				default:
+					t.Error(slow)
+				}
+			}
+		})
 	}
 }
 
@@ -57,6 +61,13 @@ func TestClientHoldsThePublicAddress(t *testing.T) {
 	if err := netns.Privileged(); err != nil {
 		t.Skip("skipped: ", err)
 	}
+	daemon := build(t)
+	for _, transport := range []string{"udp", "ip"} {
+		t.Run(transport, func(t *testing.T) { clientHoldsThePublicAddress(t, daemon, transport) })
+	}
+}
+
+func clientHoldsThePublicAddress(t *testing.T, daemon, transport string) {
 	l, err := lab.New(lab.Config{Links: even(2, 8e6)})
 	if err != nil {
 		t.Fatal(err)
@@ -64,8 +75,8 @@ func TestClientHoldsThePublicAddress(t *testing.T) {
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	e := &evaluation{EvaluateConfig: EvaluateConfig{Program: build(t), Routing: "portal"}}
-	tunnel, err := e.tunnel(ctx, l, "udp")
+	e := &evaluation{EvaluateConfig: EvaluateConfig{Program: daemon, Routing: "portal"}}
+	tunnel, err := e.tunnel(ctx, l, transport)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +145,7 @@ func TestClientHoldsThePublicAddress(t *testing.T) {
 
 // flowOverTwoLinks returns an error where the flow is slower than it should
 // be; what must not happen however busy the host is fails the test.
-func flowOverTwoLinks(t *testing.T, daemon string) (slow error) {
+func flowOverTwoLinks(t *testing.T, daemon, transport string) (slow error) {
 	const rate = 8e6
 	l, err := lab.New(lab.Config{Links: even(2, rate)})
 	if err != nil {
@@ -144,7 +155,7 @@ func flowOverTwoLinks(t *testing.T, daemon string) (slow error) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	e := &evaluation{EvaluateConfig: EvaluateConfig{Program: daemon}}
-	tunnel, err := e.tunnel(ctx, l, "udp")
+	tunnel, err := e.tunnel(ctx, l, transport)
 	if err != nil {
 		t.Fatal(err)
 	}
