@@ -180,7 +180,7 @@ func (e *evaluation) combineOver(ctx context.Context, l *lab.Lab, server *measur
 // be no worse than the paper, which used it.
 func sumTarget(rates []int64, transport string) *Target {
 	switch {
-	case transport != "udp":
+	case transport == "tcp":
 		return AtLeast(88)
 	case len(rates) == 2:
 		return AtLeast(94)
