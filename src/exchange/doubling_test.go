@@ -161,7 +161,7 @@ func TestATwinGoesOnlyWhereItHelpsAndCostsLittle(t *testing.T) {
 		{"whatever its pace", paths{doubt(fakePath{room: 1}), {room: 1, wait: 5 * ms, rate: 1e6}}, 1},
 		{"a healthy path needs none", paths{{room: 1, rtt: 40 * ms}, doubt(fakePath{room: 1, delay: 5 * ms})}, -1},
 		{"never on a higher metric", paths{doubt(fakePath{room: 1}), {room: 1, metric: 1}}, -1},
-		{"nor beside one that it spilled to", paths{{rtt: 10 * ms}, doubt(fakePath{room: 1, metric: 5}), {room: 1, metric: 5}}, -1},
+		{"nor beside one that it spilled to", paths{{rtt: 10 * ms, rate: 1e6}, doubt(fakePath{room: 1, metric: 5}), {room: 1, metric: 5}}, -1},
 		{"but there where none lower works", paths{{down: true}, doubt(fakePath{room: 1, metric: 5}), {room: 1, metric: 5}}, 2},
 		{"never on the reserve", paths{doubt(fakePath{room: 1, metric: wire.ReserveMetric}), {room: 1, metric: wire.ReserveMetric}}, -1},
 		{"not where there is no room", paths{doubt(fakePath{room: 1}), {}}, -1},

@@ -246,6 +246,8 @@ func TestEarliest(t *testing.T) {
 		{"and it takes its time", paths{{room: 1, delay: 50 * ms, rate: mbit}, {delay: 20 * ms, wait: ms}}, 1, 30 * ms, 0},
 		{"the lower metric", paths{{room: 1, metric: 5}, {room: 1, metric: 1, delay: time.Second}}, 1, 0, 1},
 		{"a higher metric waits", paths{{room: 1, metric: 5, rate: mbit}, {metric: 1, rate: mbit}}, 50, spillAfter - 1, -1},
+		{"the longer while that seeks its rate", paths{{room: 1, metric: 5, rate: mbit}, {metric: 1}}, 50, unknownAfter - 1, -1},
+		{"but not for ever", paths{{room: 1, metric: 5, rate: mbit}, {metric: 1}}, 2, unknownAfter, 0},
 		{"and takes the spill", paths{{room: 1, metric: 5, rate: mbit}, {metric: 1, rate: mbit}}, 2, spillAfter, 0},
 		{"a higher metric when the lower is down", paths{{room: 1, metric: 5}, {room: 1, down: true}}, 1, 0, 0},
 		{"the one that carries it", paths{{room: 1, longest: 900}, {room: 1, delay: 90 * ms}}, 1, 0, 1},

@@ -29,10 +29,12 @@ func NewScheduler(name string) (Scheduler, error) {
 type Earliest struct{}
 
 // spillAfter, and spillTrips of its round trips, is how long a flow waits for a
-// path of a lower metric: so long that it can find out how fast it is.
+// path of a lower metric, and unknownAfter while that is still finding out
+// how fast it is.
 const (
-	spillAfter = 10 * time.Millisecond
-	spillTrips = 3
+	spillAfter   = 10 * time.Millisecond
+	spillTrips   = 3
+	unknownAfter = 300 * time.Millisecond
 )
 
 // Choose implements Scheduler.
@@ -50,6 +52,8 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 			}
 			return dst
 		case now.Sub(d.Since) < spillAfter+spillTrips*best.RTT():
+			return dst
+		case best.Bandwidth() == 0 && now.Sub(d.Since) < unknownAfter:
 			return dst
 		}
 		if next <= from {

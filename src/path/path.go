@@ -356,6 +356,7 @@ func (p *Path) Ready(now mono.Time, size int) bool {
 		return false // or not yet: see Carries
 	}
 	if p.outbox.Len() >= p.outboxLimit() {
+		p.held = true
 		return false
 	}
 	if !p.inWindow() {
