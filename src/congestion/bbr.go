@@ -87,6 +87,7 @@ type BBR struct {
 	rate   float64 // the bottleneck's, bit/s; 0: nothing is known
 	gain   float64 // of the pace, on rate
 	packet float64 // mean size, bytes
+	idle   float64 // share of the last round in which there was nothing to send
 	round  round
 
 	// Growth.
@@ -151,6 +152,7 @@ type round struct {
 	samples       int
 	delay, rtt    time.Duration // sums of the samples
 	appLimited    bool
+	unused        time.Duration // see Acknowledgement, when it began
 }
 
 // NewBBR returns a controller that knows nothing of its path yet.
@@ -197,13 +199,15 @@ func (b *BBR) Acknowledged(now mono.Time, a Acknowledgement) {
 	}
 	if span := time.Duration(a.ArrivedAt-r.at) * time.Microsecond; span > 0 {
 		bits := float64(a.Arrived-r.arrived) * 8
-		b.decide(now, bits/span.Seconds(), bits/max(span, a.SentAt.Sub(r.sent)).Seconds())
+		sent := a.SentAt.Sub(r.sent)
+		b.idle = max((a.Unused-r.unused).Seconds()/max(sent, time.Millisecond).Seconds(), 0)
+		b.decide(now, bits/span.Seconds(), bits/max(span, sent).Seconds())
 	}
 	b.begin(now, a)
 }
 
 func (b *BBR) begin(now mono.Time, a Acknowledgement) {
-	b.round = round{started: true, mark: a.Delivered, from: now, sent: a.SentAt, arrived: a.Arrived, at: a.ArrivedAt}
+	b.round = round{started: true, mark: a.Delivered, from: now, sent: a.SentAt, arrived: a.Arrived, at: a.ArrivedAt, unused: a.Unused}
 }
 
 // seen is what a round says of the path.
@@ -220,7 +224,7 @@ type seen struct {
 	busy     bool          // there is a queue
 	excess   bool          // more loss than the path makes of itself
 	wasGrown bool          // the round was paced to grow
-	limited  bool          // the sender had not enough to send
+	limited  bool          // the sender had not enough to send, to fill nine tenths of the rate
 }
 
 // decide sets rate and pace for the next round.
@@ -261,6 +265,9 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	r := &b.round
 	n := time.Duration(r.samples)
 	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited}
+	if !b.startup { // where the pace is far above the rate
+		s.limited = s.limited || (1-b.idle)*b.gain < 0.9*min(b.gain, 1)
+	}
 	s.noise = time.Duration(3 * float64(b.jitter) / math.Sqrt(float64(r.samples)))
 	if b.crowded { // no new base where the path is never seen empty
 		b.delay.rolled = now

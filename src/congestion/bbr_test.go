@@ -115,6 +115,29 @@ func TestBBRFillsARadioLinkThatWasQuiet(t *testing.T) {
 	}
 }
 
+// A link that is busy for 60 % is not full, and no slower for that.
+func TestBBRRemembersTheRateOfALinkThatIsNotFull(t *testing.T) {
+	for _, c := range []link{
+		{rate: 40e6, delay: 7500 * time.Microsecond},
+		{rate: 40e6, delay: 7500 * time.Microsecond, jitter: ms / 2},
+		{rate: 30e6, delay: 30 * ms, jitter: 10 * ms, loss: 0.005},
+	} {
+		c.buffer = 300 * ms
+		b := NewBBR()
+		s := c.add(b)
+		s.run(3 * time.Second)
+		s.demand = 0.6 * c.rate
+		s.run(time.Second)
+		for range 20 {
+			s.run(500 * ms)
+			if b.rate < 0.85*c.rate {
+				t.Errorf("%v: rate %.1f of %.1f Mbit/s", c.jitter, b.rate/1e6, c.rate/1e6)
+				break
+			}
+		}
+	}
+}
+
 func TestBBRFollowsALinkWhoseRateChangesFourfold(t *testing.T) {
 	for _, delay := range []time.Duration{5 * ms, 20 * ms, 60 * ms} {
 		l := &link{rate: 40e6, delay: delay, buffer: 300 * ms}

@@ -52,6 +52,9 @@ type Acknowledgement struct {
 	// AppLimited says that one of them was sent after a time in which the path
 	// had nothing to send.
 	AppLimited bool
+	// Unused is for how long in total, up to SentAt, the path could have sent at
+	// its pace and had nothing to send.
+	Unused time.Duration
 	// Limited says that the window was what held the sender back since the
 	// packets were sent. Growth without need proves nothing (RFC 7661).
 	Limited bool

@@ -122,6 +122,7 @@ type sender struct {
 	credit         mono.Time // of demand
 	idle           bool
 	held           bool
+	unused         time.Duration
 	delivered      uint64
 	rx             receiver
 	lost           int
@@ -136,6 +137,7 @@ type flying struct {
 	at        mono.Time
 	delivered uint64
 	idle      bool
+	unused    time.Duration
 }
 
 type receiver struct {
@@ -174,6 +176,9 @@ func (s *sender) send() {
 			return
 		}
 		idle := s.now.Sub(s.pace) > 3*ms && !s.held
+		if !s.held {
+			s.unused += max(s.now.Sub(s.pace)-ms, 0)
+		}
 		s.held = false
 		if s.demand > 0 {
 			s.credit = max(s.credit, s.now.Add(-20*ms)).Add(time.Duration(size * 8 / s.demand * 1e9))
@@ -185,7 +190,7 @@ func (s *sender) send() {
 		}
 		seq := s.next
 		s.next++
-		s.sent[seq] = &flying{s.now, s.delivered, idle}
+		s.sent[seq] = &flying{s.now, s.delivered, idle, s.unused}
 		s.packets++
 		s.bytes += size
 		s.c.Sent(s.now, size)
@@ -274,8 +279,7 @@ func (s *sender) acknowledge() {
 		if f := s.sent[r.largest]; f != nil {
 			a.RTT = s.now.Sub(f.at) - ackDelay
 			a.OneWay = r.at.Sub(f.at) + 1234567*ms
-			a.Prior = f.delivered
-			a.SentAt = f.at
+			a.Prior, a.SentAt, a.Unused = f.delivered, f.at, f.unused
 		}
 		for _, seq := range r.pending {
 			if f := s.sent[seq]; f != nil {

@@ -51,7 +51,7 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 		if a.Delay != maxDelay {
 			good.RTT = max(now.Sub(newest.at)-time.Duration(a.Delay)*ackDelayUnit, time.Microsecond)
 			good.OneWay, good.Prior = p.oneWay(newest.at, a.ReceivedAt), newest.delivered
-			good.SentAt = newest.at
+			good.SentAt, good.Unused = newest.at, newest.unused
 		}
 	}
 	// Up to ack all is settled, and leaves the log for good; above it only the

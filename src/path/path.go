@@ -125,6 +125,7 @@ type Path struct {
 	held    bool          // and since the last packet
 	unused  time.Duration // of the last busyMemory, decaying: when it could have sent
 	usedAt  mono.Time     // when that was
+	wasted  time.Duration // the same, all of it
 	idle    bool          // the next packet follows a time without any to send
 	delay   time.Duration // one-way, smoothed; see PeerClock
 	timed   bool          // delay is known
@@ -444,7 +445,8 @@ func (p *Path) Consume(now mono.Time, pkt *packet.Packet) {
 	if now.Sub(p.pace) > idleAfter && !p.held {
 		p.idle = true
 	}
-	p.unused, p.usedAt = p.unusedBy(now)+p.unusedSince(now), now
+	wasted := p.unusedSince(now)
+	p.unused, p.usedAt, p.wasted = p.unusedBy(now)+wasted, now, p.wasted+wasted
 	p.held = false
 	if rate := p.control.PacingRate(); rate > 0 {
 		bits := 8 * float64(p.outer(len(pkt.Data)))

@@ -143,6 +143,7 @@ func (p *Path) commit(now mono.Time, o *Outgoing, entry sent) {
 		p.received.ackAt, p.received.pending = 0, 0
 	}
 	entry.size = int32(size)
+	entry.unused = p.wasted + p.unusedSince(now)
 	entry.idle = entry.idle || entry.packet == nil && p.outbox.Len() == 0 && !p.held
 	entry.probe = o.Pad > 0
 	o.Header.Sequence = uint32(p.sent.add(entry))

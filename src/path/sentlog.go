@@ -1,6 +1,8 @@
 package path
 
 import (
+	"time"
+
 	"netcombiner/src/mono"
 	"netcombiner/src/packet"
 )
@@ -20,6 +22,7 @@ type sent struct {
 	// of that was: see capacity.
 	delivered   uint64
 	deliveredAt mono.Time
+	unused      time.Duration // see congestion.Acknowledgement.Unused
 }
 
 // waits says that the message is in flight.
