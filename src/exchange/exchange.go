@@ -72,6 +72,7 @@ type Scheduler interface {
 type Demand struct {
 	*packet.Packet
 	Bytes int       // of its flow that wait, its own included, times the flows that take turns
+	Flows int       // that take turns
 	Since mono.Time // since when its flow has had packets waiting
 	// Bulk says that its flow takes a fair part of all that comes, so that its
 	// packets may make a detour where paths are full.

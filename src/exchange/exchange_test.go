@@ -354,3 +354,37 @@ func TestSchedulersHaveNames(t *testing.T) {
 		t.Error("an unknown scheduler was made")
 	}
 }
+
+// What costs a flow more than it gives is left alone: a slow link that loses,
+// beside a quick one; but not where many flows share the cost.
+func TestAFlowUsesASlowPathOnlyWhereItCanAffordIt(t *testing.T) {
+	const mbit = 1e6
+	for _, c := range []struct {
+		name  string
+		fast  float64 // bit/s
+		slow  fakePath
+		flows int
+		want  bool
+	}{
+		{"half as much, 50 ms behind", 40 * mbit, fakePath{rate: 20 * mbit, delay: 50 * ms, rtt: 100 * ms}, 1, true},
+		{"and lossy", 40 * mbit, fakePath{rate: 20 * mbit, delay: 50 * ms, rtt: 100 * ms, doubt: true}, 1, true},
+		{"a lossy satellite", 40 * mbit, fakePath{rate: 20 * mbit, delay: 300 * ms, rtt: 700 * ms, doubt: true}, 1, false},
+		{"a tenth more", 300 * mbit, fakePath{rate: 30 * mbit, delay: 40 * ms, rtt: 90 * ms}, 1, false},
+		{"for many", 300 * mbit, fakePath{rate: 30 * mbit, delay: 40 * ms, rtt: 90 * ms}, 20, true},
+		{"of unknown rate", 40 * mbit, fakePath{delay: 50 * ms, rtt: 100 * ms}, 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			quick, slow := &fakePath{wait: ms, rate: c.fast, busy: 1}, &c.slow
+			slow.room = 1
+			u := newTester(t, Earliest{}, quick, slow)
+			for flow := range c.flows {
+				u.ingress(2, uint32(flow), 1000)
+			}
+			u.pump()
+			if got := len(slow.got) > 0; got != c.want {
+				t.Errorf("used: %v, want %v", got, c.want)
+			}
+			u.closes()
+		})
+	}
+}

@@ -80,10 +80,30 @@ func worthIt(now mono.Time, d Demand, fast, slow Consumer, consumers []Consumer)
 		return behind <= now.Sub(d.Since).Seconds()
 	}
 	rate, busy := earlier(now, slow, consumers)
-	if d.Bulk {
-		behind *= min(max((fullShare-busy)/busySpan, 0), maxDetour)
+	if !d.Bulk {
+		return 8*float64(d.Bytes)/rate >= behind
 	}
-	return 8*float64(d.Bytes)/rate >= behind
+	return 8*float64(d.Bytes)/rate >= behind*min(max((fullShare-busy)/busySpan, 0), maxDetour) &&
+		affordable(now, d, slow, behind, rate)
+}
+
+// maxWindow is how much more a flow may need to have under way, in bytes, for
+// links of twice the rate: about what a receiver's default lets it have.
+const maxWindow = 2e6
+
+// affordable says whether a flow can have as much more under way as waits at the
+// receiver while the slow consumer's packets are behind, and those that it loses
+// are sent again. Where it cannot, it gets less than without the slow consumer; and
+// the less that adds, the less it may cost.
+func affordable(now mono.Time, d Demand, slow Consumer, behind, rate float64) bool {
+	if slow.Doubtful(now) {
+		behind += 1.5 * slow.RTT().Seconds()
+	}
+	gain := 1.0
+	if slow.Bandwidth() > 0 { // else only trying tells
+		gain = slow.Bandwidth() / rate
+	}
+	return behind*rate/8 <= maxWindow*gain*float64(d.Flows)
 }
 
 // earlier says of the consumers of slow's cost on which a packet arrives earlier
