@@ -75,7 +75,7 @@ func twoWANs(t *testing.T) (router, server *netns.Namespace) {
 	return router, server
 }
 
-func newNamespace(t *testing.T, name string) *netns.Namespace {
+func newNamespace(t testing.TB, name string) *netns.Namespace {
 	t.Helper()
 	n, err := netns.New(name)
 	check(t, err)
@@ -98,7 +98,7 @@ func awaitAnswer(t *testing.T, n *netns.Namespace, at string) {
 	t.Fatalf("%s is not reached", at)
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

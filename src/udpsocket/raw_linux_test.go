@@ -23,7 +23,7 @@ import (
 
 const protocol = 253
 
-func listenRaw(t *testing.T, n *netns.Namespace, at string) *Socket {
+func listenRaw(t testing.TB, n *netns.Namespace, at string) *Socket {
 	t.Helper()
 	var s *Socket
 	check(t, n.Do(func() (err error) {
@@ -34,7 +34,7 @@ func listenRaw(t *testing.T, n *netns.Namespace, at string) *Socket {
 	return s
 }
 
-func dialRaw(t *testing.T, n *netns.Namespace, bind transport.Bind, to string) *Socket {
+func dialRaw(t testing.TB, n *netns.Namespace, bind transport.Bind, to string) *Socket {
 	t.Helper()
 	var s *Socket
 	check(t, n.Do(func() (err error) {
@@ -254,5 +254,25 @@ func TestRawAllocatesNothing(t *testing.T) {
 		if perRound != 0 {
 			t.Errorf("to %s: %v allocations for %d messages", test.to, perRound, len(out))
 		}
+	}
+}
+
+// Beside BenchmarkSend and BenchmarkReceive, whose Batches are the like of it.
+func BenchmarkRawSend(b *testing.B) {
+	benchmarkRaw(b, func(sending, _ float64) float64 { return sending })
+}
+func BenchmarkRawReceive(b *testing.B) {
+	benchmarkRaw(b, func(_, receiving float64) float64 { return receiving })
+}
+
+func benchmarkRaw(b *testing.B, figure func(sending, receiving float64) float64) {
+	if os.Geteuid() != 0 {
+		b.Skip("network namespaces need root")
+	}
+	n := newNamespace(b, "raw")
+	listening := listenRaw(b, n, "127.0.0.1")
+	dialled := dialRaw(b, n, transport.Bind{Addr: netip.MustParseAddr("127.0.0.2")}, "127.0.0.1")
+	for _, size := range []int{1, 8, 64} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) { move(b, dialled, listening, size, figure) })
 	}
 }

@@ -232,29 +232,34 @@ func benchmark(b *testing.B, figure func(sending, receiving float64) float64) {
 		for _, size := range []int{1, 8, 64} {
 			b.Run(fmt.Sprintf("%s/%d", way, size), func(b *testing.B) {
 				dialled, listening := loopback(b, "[::]:0", ways[way])
-				out, in := messages(size, 1400), messages(Batch, 2000)
-				b.SetBytes(1400)
-				b.ReportAllocs()
-				var sending, receiving stopwatch
-				for i := 0; i < b.N; i += size {
-					sending.start()
-					if _, err := dialled.Send(out); err != nil {
-						b.Fatal(err)
-					}
-					sending.stop()
-					receiving.start()
-					for got := 0; got < size; {
-						n, err := listening.Receive(in)
-						if err != nil {
-							b.Fatal(err)
-						}
-						got += n
-					}
-					receiving.stop()
-				}
-				n := float64((b.N + size - 1) / size * size)
-				b.ReportMetric(figure(sending.nanoseconds()/n, receiving.nanoseconds()/n), "ns/op")
+				move(b, dialled, listening, size, figure)
 			})
 		}
 	}
+}
+
+// move sends b.N messages in batches of size, and receives them.
+func move(b *testing.B, dialled, listening *Socket, size int, figure func(sending, receiving float64) float64) {
+	out, in := messages(size, 1400), messages(Batch, 2000)
+	b.SetBytes(1400)
+	b.ReportAllocs()
+	var sending, receiving stopwatch
+	for i := 0; i < b.N; i += size {
+		sending.start()
+		if _, err := dialled.Send(out); err != nil {
+			b.Fatal(err)
+		}
+		sending.stop()
+		receiving.start()
+		for got := 0; got < size; {
+			n, err := listening.Receive(in)
+			if err != nil {
+				b.Fatal(err)
+			}
+			got += n
+		}
+		receiving.stop()
+	}
+	n := float64((b.N + size - 1) / size * size)
+	b.ReportMetric(figure(sending.nanoseconds()/n, receiving.nanoseconds()/n), "ns/op")
 }
