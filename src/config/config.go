@@ -15,6 +15,10 @@ type Config struct {
 	Listens   []Listen // remote portal: at least one
 }
 
+// DefaultMemoryLimit is half of a small router's memory, in bytes. Half of that
+// holds what is under way at 1 Gbit/s and 200 ms.
+const DefaultMemoryLimit = 64 << 20
+
 // Role is which end of the tunnel this portal is.
 type Role string
 
@@ -39,6 +43,9 @@ type Interface struct {
 	// Offload lets the kernel cut and join packets in bulk (TSO, USO, UDP_SEGMENT,
 	// UDP_GRO) where it can. "auto": true; "off": one packet at a time.
 	Offload bool
+	// MemoryLimit is what the process may use, in bytes: the Go runtime holds to
+	// it where it can, and half of it is all that packets ever take.
+	MemoryLimit int64
 
 	// For Routing = portal, and only there:
 	PublicAddress   []netip.Addr // the remote's public addresses; empty: found by itself

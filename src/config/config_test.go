@@ -48,6 +48,7 @@ Scheduler = redundant
 Routing   = nat
 AuthenticateAddresses = yes
 Offload   = OFF
+MemoryLimit = 24MiB
 
 [Path]
 Name       = dsl
@@ -78,7 +79,7 @@ Rate       = 2.5mbit
 		Interface: Interface{
 			Role: Local, Key: mustKey(t), MTU: 1400, Suite: "blake2s", Scheduler: "redundant", Routing: RoutingNAT,
 			Address:               []netip.Prefix{netip.MustParsePrefix("172.19.152.3/31"), netip.MustParsePrefix("fd19:152::3/127")},
-			AuthenticateAddresses: true,
+			AuthenticateAddresses: true, MemoryLimit: 24 << 20,
 		},
 		Paths: []Path{
 			{Name: "dsl", Transport: "udp", Device: "eth1", Remote: HostPort{"vps.example.org", 4725},
@@ -103,7 +104,7 @@ func TestParseRemote(t *testing.T) {
 	}
 	compareConfigs(t, got, &Config{
 		Interface: Interface{
-			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "earliest", Routing: RoutingPortal, Offload: true,
+			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "earliest", Routing: RoutingPortal, Offload: true, MemoryLimit: DefaultMemoryLimit,
 			PublicAddress: []netip.Addr{netip.MustParseAddr("203.0.113.9")}, KeepPorts: []uint16{22},
 		},
 		Listens: []Listen{
@@ -145,7 +146,7 @@ Remote = nowhere
 	want := `nc0.conf:1: stands before the first section; allowed: [Interface], [Path], [Listen] above it
 nc0.conf:3: Role = middle: not a role; allowed: local, remote
 nc0.conf:4: Key: 5 bytes long; allowed: 32 bytes in base64, the same on both portals (netcombiner genkey makes one)
-nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, Offload, PublicAddress, ClientInterface, KeepPorts
+nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, Offload, MemoryLimit, PublicAddress, ClientInterface, KeepPorts
 nc0.conf:6: MTU = 500: not an MTU; allowed: auto, or 576 to 9000 bytes
 nc0.conf:7: Suite = rot13: not a suite; allowed: auto, blake2s, chacha20poly1305, aes128gcm, none
 nc0.conf:8: MTU: given twice, first on line 6; allowed: once in a section
@@ -218,6 +219,9 @@ func TestRejected(t *testing.T) {
 		"hole in list":          {local + "Address=10.0.0.1/24,\n" + path, "an empty place"},
 		"maybe":                 {local + "AuthenticateAddresses=maybe\n" + path, "neither yes nor no"},
 		"offload on":            {local + "Offload=on\n" + path, "Offload = on: neither auto nor off; allowed: auto, off"},
+		"no memory":             {local + "MemoryLimit=1MB\n" + path, "MemoryLimit = 1MB: not a size of memory; allowed: 16MB to 2GB"},
+		"too much memory":       {local + "MemoryLimit=3GB\n" + path, "not a size of memory"},
+		"memory without unit":   {local + "MemoryLimit=64000000\n" + path, "not a size of memory"},
 		"addresses without mac": {local + "AuthenticateAddresses=yes\nSuite=none\n" + path, "needs a MAC"},
 		"nat without address":   {local + "Routing=nat\n" + path, "Address: missing"},
 		"portal keys elsewhere": {remote + "KeepPorts=22\n" + listen, "without Routing = portal"},

@@ -40,6 +40,7 @@ var interfaceFields = []field[Interface]{
 		i.Offload = answer == "auto"
 		return err
 	}},
+	{name: "MemoryLimit", set: func(i *Interface, v string) (err error) { i.MemoryLimit, err = parseMemory(v); return }},
 	{name: "PublicAddress", set: func(i *Interface, v string) (err error) {
 		i.PublicAddress, err = list(v, parseHostAddress)
 		return
@@ -68,7 +69,7 @@ var pathFields = []field[Path]{
 	{name: "Direction", set: func(p *Path, v string) error {
 		return oneOf(&p.Direction, v, "not a direction", Both, Send, Receive)
 	}},
-	{name: "Quota", set: func(p *Path, v string) (err error) { p.Quota, err = parseSize(v); return }},
+	{name: "Quota", set: func(p *Path, v string) (err error) { p.Quota, err = parseQuota(v); return }},
 	{name: "QuotaReset", set: func(p *Path, v string) (err error) {
 		p.QuotaReset, err = parseNumber(v, 1, 31, "not a day of the month")
 		return

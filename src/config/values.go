@@ -254,18 +254,38 @@ const (
 
 var sizeUnits = map[string]float64{"mb": 1e6, "gb": 1e9, "tb": 1e12, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 
-// parseSize takes "50GB", "1.5TB" or "500MiB"; GB is 10^9 bytes, as on the bill.
-func parseSize(v string) (uint64, error) {
+// parseQuota takes "50GB", "1.5TB" or "500MiB"; GB is 10^9 bytes, as on the bill.
+func parseQuota(v string) (uint64, error) {
+	if size, ok := parseSize(v); ok && size >= minQuota && size <= maxQuota {
+		return uint64(size), nil
+	}
+	return 0, &fault{"not a size", "1MB to 1000TB, as in 50GB; also MiB, GiB, TiB"}
+}
+
+// Memory limits, in bytes. With less than the lower one, two paths of 50 Mbit/s
+// and 100 ms would run out of packets; a 32-bit process has no more than the upper.
+const (
+	minMemory = 16_000_000
+	maxMemory = 2_000_000_000
+)
+
+func parseMemory(v string) (int64, error) {
+	if size, ok := parseSize(v); ok && size >= minMemory && size <= maxMemory {
+		return int64(size), nil
+	}
+	return 0, &fault{"not a size of memory", "16MB to 2GB, as in 64MB; also MiB, GiB"}
+}
+
+// parseSize takes a number and one of sizeUnits, and returns bytes.
+func parseSize(v string) (size float64, ok bool) {
 	number := strings.TrimRightFunc(v, unicode.IsLetter)
 	unit, ok := sizeUnits[strings.ToLower(v[len(number):])]
 	number = strings.TrimSpace(number)
-	if ok && strings.Trim(number, "0123456789.") == "" {
-		n, err := strconv.ParseFloat(number, 64)
-		if size := n * unit; err == nil && size >= minQuota && size <= maxQuota {
-			return uint64(size), nil
-		}
+	if !ok || strings.Trim(number, "0123456789.") != "" {
+		return 0, false
 	}
-	return 0, &fault{"not a size", "1MB to 1000TB, as in 50GB; also MiB, GiB, TiB"}
+	n, err := strconv.ParseFloat(number, 64)
+	return n * unit, err == nil
 }
 
 // checkPathName keeps names fit for a command line, a table and a metric.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -98,6 +99,9 @@ func (t *tunnel) deviceOptions() tundevice.Options {
 // start does the rest, on an interface that exists. Whatever it returns,
 // stop undoes what was done.
 func (t *tunnel) start(ctx context.Context, dev TUN) error {
+	if limit := t.Config.Interface.MemoryLimit; limit > 0 {
+		debug.SetMemoryLimit(limit)
+	}
 	unconfigure, err := t.System.Configure(t.Interface, t.Config)
 	if err != nil {
 		return err

@@ -80,12 +80,14 @@ type Demand struct {
 }
 
 const (
-	// queueLimit bounds the ingress queue, in bytes. CoDel keeps it far below
-	// that, but for a flow that is about to learn how much is too much.
+	// queueLimit bounds the ingress queue unless LimitQueue does, in bytes. CoDel
+	// keeps it far below that, but for a flow that is about to learn how much is
+	// too much.
 	queueLimit = 4 << 20
 	// queuePackets bounds it in packets: short ones take a whole buffer each, and
 	// what comes from the paths needs some too.
-	queuePackets = 4096
+	queuePackets = queueLimit / bytesAPacket
+	bytesAPacket = 1 << 10
 	// staleAfter is how long a packet may wait for a path: what is older has
 	// been sent again by who cares, or is worthless.
 	staleAfter = time.Second
@@ -126,9 +128,15 @@ type rescue struct {
 func New(s Scheduler) *Exchange {
 	x := &Exchange{scheduler: s, Resequencer: newResequencer()}
 	_, x.redundant = s.(Redundant)
-	x.queue.limit = queueLimit
+	x.LimitQueue(queueLimit)
 	x.queue.adapt(0)
 	return x
+}
+
+// LimitQueue bounds the ingress queue to so many bytes, and to as many packets
+// as that is KiB.
+func (x *Exchange) LimitQueue(bytes int) {
+	x.queue.limit, x.queue.packetLimit = bytes, bytes/bytesAPacket
 }
 
 // Adapt tells the longest round-trip time of the paths: the queue's CoDel is as

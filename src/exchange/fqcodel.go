@@ -33,8 +33,10 @@ type fqCoDel struct {
 	packets    int
 	bytes      int
 	limit      int // bytes
-	backlogged int // flows that have packets
-	demand     flux
+	// packetLimit bounds packets, as limit does bytes.
+	packetLimit int
+	backlogged  int // flows that have packets
+	demand      flux
 	// target is the time that a flow's packets may wait on and on, interval
 	// how long they may wait longer than that.
 	target, interval time.Duration
@@ -101,7 +103,7 @@ func (q *fqCoDel) push(p *packet.Packet) {
 		f.waiting, f.deficit = true, quantum
 		q.fresh.append(f)
 	}
-	if (q.bytes > q.limit || q.packets > queuePackets) && q.packets > 1 {
+	if (q.bytes > q.limit || q.packets > q.packetLimit) && q.packets > 1 {
 		q.shorten()
 	}
 }

@@ -49,10 +49,7 @@ func (e *egress) flush() {
 			e.bufs = append(e.bufs, p.WithHeadroom(tundevice.Headroom))
 		}
 		_, _ = e.device.Write(e.bufs, tundevice.Headroom) // what ends it ends the TUN's reader too
-		for i, p := range e.batch {
-			p.Release()
-			e.batch[i] = nil
-		}
+		e.pool.Release(e.batch)
 		e.mu.Lock()
 	}
 	e.writing = false

@@ -65,12 +65,17 @@ type Options struct {
 	Wall func() time.Time
 	// Random is crypto/rand.Reader, but for tests.
 	Random io.Reader
-	// Packets bounds the buffers of inner packets. 0: as many as poolBytes hold.
+	// Packets bounds the buffers of inner packets. 0: as many as poolPart holds.
 	Packets int
 }
 
-// poolBytes is how much memory the buffers of inner packets may take.
-const poolBytes = 32 << 20
+// What the MemoryLimit is divided by for the buffers of all inner packets, and
+// for those among them that wait for a path. The rest is for the sockets' slabs,
+// the logs of what was sent, and the runtime.
+const (
+	poolPart  = 2
+	queuePart = 16
+)
 
 // A path of the configuration has its number on the wire.
 var _ [wire.MaxPaths - config.MaxPaths]struct{}
@@ -108,8 +113,12 @@ func New(o Options) (*Portal, error) {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
+	memory := o.Config.Interface.MemoryLimit
+	if memory == 0 {
+		memory = config.DefaultMemoryLimit
+	}
 	if o.Packets == 0 {
-		o.Packets = poolBytes / bufferSize(o.Config.Interface.MTU)
+		o.Packets = int(memory) / poolPart / bufferSize(o.Config.Interface.MTU)
 	}
 	offer, err := auth.Offer(o.Config.Interface.Suite)
 	if err != nil {
@@ -130,6 +139,7 @@ func New(o Options) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.core.exchange.LimitQueue(int(memory) / queuePart)
 	p.pool = packet.NewPool(bufferSize(i.MTU), o.Packets)
 	p.egress.device, p.egress.pool = o.Device, p.pool
 	p.mtu.Store(int64(p.core.mtu))
@@ -146,9 +156,12 @@ func floorMTU(addresses []netip.Prefix) int {
 	return path.SmallestMTU
 }
 
-// bufferSize is what holds the longest message for the MTU.
+// bufferSize is what holds the longest message for the MTU: an odd number of
+// cache lines, or the headers of all packets would compete for the same few.
 func bufferSize(mtu int) int {
-	return max(2048, packet.Headroom+max(mtu, maxTunnelMTU)+innerRoom)
+	const line = 64
+	lines := (packet.Headroom + max(mtu, maxTunnelMTU) + innerRoom + line - 1) / line
+	return (lines | 1) * line
 }
 
 // Run runs the portal until ctx ends or the device goes away, and undoes all

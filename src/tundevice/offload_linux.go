@@ -58,10 +58,12 @@ func release() string {
 
 // manglesUDP says whether a kernel spoils UDP super-packets on their way to a
 // network card: from commit b10b446ce7ad to 5f17ae0f595a, Linux 7.0.0 to 7.1.4.
+// 6.17: seen on Ubuntu's (tailscale/tailscale issue 21335). Package udpsocket
+// has the same list.
 func manglesUDP(release string) bool {
 	var major, minor, patch int
 	if n, _ := fmt.Sscanf(release, "%d.%d.%d", &major, &minor, &patch); n < 2 {
 		return false
 	}
-	return major == 7 && (minor == 0 || minor == 1 && patch <= 4)
+	return major == 6 && minor == 17 || major == 7 && (minor == 0 || minor == 1 && patch <= 4)
 }
