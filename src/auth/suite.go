@@ -88,8 +88,8 @@ func Lookup(id ID) (Suite, bool) {
 }
 
 // Offer is what a portal configured with name offers in a handshake, the one
-// it likes best first. "auto" offers every suite but none, the fastest on this
-// CPU first; any other word offers that suite alone.
+// it likes best first. "auto" offers every suite but none, the fastest that
+// encrypts on this CPU first; any other word offers that suite alone.
 func Offer(name string) ([]ID, error) {
 	words := []string{"auto"}
 	for _, s := range suites {
@@ -107,6 +107,11 @@ func Offer(name string) ([]ID, error) {
 // auto is what Offer("auto") offers, on a CPU with instructions for AES-GCM and
 // on one without. There AES goes by tables, which is the slowest of all, and
 // tells others on the same CPU something of the key.
+//
+// To seal 1,400 bytes takes aes128gcm, chacha20poly1305 and blake2s 0.4, 0.7 and
+// 2.4 µs on amd64, and 10.5, 2.7 and 3.5 there without assembly. On 32 bits
+// blake2s is the fastest: chacha20poly1305 takes 1.3 times as long on arm, and 3.4
+// on mips (both emulated). That is what encryption costs.
 func auto(fastAES bool) []ID {
 	if fastAES {
 		return []ID{AES128GCM, ChaCha20Poly1305, Blake2s}
