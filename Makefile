@@ -34,6 +34,16 @@ evaluate: testbed plot ## measure, and make build/evaluation/index.html; ONLY=4.
 	build/testbed evaluate -only "$(ONLY)" -runs $(or $(RUNS),3) -for $(or $(FOR),10s) -directions "$(DIRECTIONS)" -transports "$(TRANSPORTS)" -scale $(or $(SCALE),1) -inner "$(INNER)" $(if $(KEEP),-keep); \
 	measured=$$?; build/plot && exit $$measured
 
+.PHONY: bench
+bench: testbed ## measure speed, beside wireguard-go, into build/bench: ONLY=udp-auto,flow chooses, RUNS=1, FOR=3s, COUNT=5 of each microbenchmark; PROFILE=1 leaves local.pprof and remote.pprof
+	ci/need $(LAB) wireguard-go wg:wireguard-tools
+	ci/bench "$(ONLY)$(PROFILE)" $(or $(COUNT),5)
+	GOARCH=arm64 $(BUILD) -o build/bench/netcombiner-linux-arm64 ./src/cmd/netcombiner
+	CGO_ENABLED=0 go build -o build/bench/wireguard-go golang.zx2c4.com/wireguard
+	$(if $(PROFILE),$(BUILD) -tags profile -o build/bench/netcombiner ./src/cmd/netcombiner)
+	build/testbed bench -only "$(ONLY)" -runs $(or $(RUNS),1) -for $(or $(FOR),3s) \
+		-binary build/bench/netcombiner-linux-arm64 -wireguard build/bench/wireguard-go $(if $(PROFILE),-program build/bench/netcombiner -profile)
+
 .PHONY: plot
 plot: ## build/plot, which makes the page of build/evaluation/results.json
 	go build -C $(PLOT) -trimpath -o $(CURDIR)/build/plot .
@@ -63,7 +73,7 @@ lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), sh
 	go vet -C $(PLOT) ./...
 	$(TOOLS)/golangci-lint run ./...
 	cd $(PLOT) && $(TOOLS)/golangci-lint run ./...
-	shellcheck ci/need ci/fuzz ci/cross ci/emulate .ci/run
+	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench .ci/run
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)

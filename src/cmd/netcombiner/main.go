@@ -19,7 +19,12 @@ import (
 	"netcombiner/src/daemon"
 )
 
-func main() { os.Exit(newApp().main(os.Args[1:])) }
+func main() {
+	stop := profile()
+	status := newApp().main(os.Args[1:])
+	stop()
+	os.Exit(status)
+}
 
 // Exit statuses.
 const (

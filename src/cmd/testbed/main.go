@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command testbed raises netcombiner's lab and measures in it: what `make demo`
-// and `make evaluate` run. It needs root and iperf3.
+// Command testbed raises netcombiner's lab and measures in it: what `make demo`,
+// `make evaluate` and `make bench` run. It needs root and iperf3.
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 const usage = `usage:
   testbed demo     [options]   show what netcombiner does, in under three minutes
   testbed evaluate [options]   measure, and compare with what it must show
+  testbed bench    [options]   measure where only the processor limits, beside wireguard-go
   testbed lab      [options]   the demo's lab with a tunnel, to look around in
   testbed list                 the evaluations' names
 Options of each: testbed demo -h, testbed evaluate -h.
@@ -79,6 +80,17 @@ func run(args []string) error {
 		flags.StringVar(&c.Dir, "dir", "", "`folder` of results.json (default build/evaluation)")
 		flags.BoolVar(&c.Keep, "keep", false, "keep what results.json has and this evaluation does not measure again")
 		do = func(ctx context.Context) error { return testbed.Evaluate(ctx, c, os.Stdout) }
+	case "bench":
+		var c testbed.BenchConfig
+		flags.StringVar(&c.Only, "only", "", "`names` of tunnels (udp-auto, two-*) and kinds of traffic (flow, ping), separated by commas (default: all)")
+		flags.IntVar(&c.Runs, "runs", 0, "`number` of runs of everything (default 1)")
+		flags.DurationVar(&c.For, "for", 0, "how `long` each throughput measurement lasts (default 3s)")
+		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")
+		flags.StringVar(&c.Binary, "binary", "", "the daemon's `file` for linux/arm64, whose size is told")
+		flags.StringVar(&c.Wireguard, "wireguard", "", "another wireguard-go's `file`, to be measured beside the system's")
+		flags.BoolVar(&c.Profile, "profile", false, "the daemon is built with -tags profile: keep local.pprof and remote.pprof")
+		flags.StringVar(&c.Dir, "dir", "", "`folder` of results.json and table.md (default build/bench)")
+		do = func(ctx context.Context) error { return testbed.Bench(ctx, c, os.Stdout) }
 	case "list":
 		do = func(context.Context) error {
 			for _, p := range testbed.Parts {
