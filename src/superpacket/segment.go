@@ -120,12 +120,12 @@ func (s *Segmenter) Next(dst []byte) int {
 	}
 	dst = dst[:n]
 	copy(dst, p[:s.headers])
-	copy(dst[s.headers:], p[from:s.next])
+	payload := copySum(dst[s.headers:], p[from:s.next], 0)
 	s.address(dst)
 	if s.kind == kindUDP {
-		s.finishUDP(dst)
+		s.finishUDP(dst, payload)
 	} else {
-		s.finishTCP(dst, from-s.headers, last)
+		s.finishTCP(dst, payload, from-s.headers, last)
 	}
 	s.index++
 	return n
@@ -144,9 +144,9 @@ func (s *Segmenter) address(p []byte) {
 	putSum(p[ipSumAt:], ^fold(sum(p[:length], 0)))
 }
 
-// finishTCP numbers a segment whose payload begins at offset. FIN and PSH are
-// for the last, CWR for the first.
-func (s *Segmenter) finishTCP(p []byte, offset int, last bool) {
+// finishTCP numbers a segment whose payload has that sum, and begins at offset.
+// FIN and PSH are for the last, CWR for the first.
+func (s *Segmenter) finishTCP(p []byte, payload uint64, offset int, last bool) {
 	t := p[s.start:]
 	binary.BigEndian.PutUint32(t[4:], binary.BigEndian.Uint32(t[4:])+uint32(offset))
 	if !last {
@@ -156,16 +156,23 @@ func (s *Segmenter) finishTCP(p []byte, offset int, last bool) {
 		t[13] &^= tcpCWR
 	}
 	putSum(t[tcpSumAt:], 0)
-	putSum(t[tcpSumAt:], ^fold(sum(t, s.pseudo+word(len(t)))))
+	putSum(t[tcpSumAt:], ^s.checksum(t, payload))
 }
 
-func (s *Segmenter) finishUDP(p []byte) {
+func (s *Segmenter) finishUDP(p []byte, payload uint64) {
 	u := p[s.start:]
 	binary.BigEndian.PutUint16(u[4:], uint16(len(u)))
 	putSum(u[udpSumAt:], 0)
-	v := ^fold(sum(u, s.pseudo+word(len(u))))
+	v := ^s.checksum(u, payload)
 	if v == 0 {
 		v = 0xffff
 	}
 	putSum(u[udpSumAt:], v)
+}
+
+// checksum sums a segment from its transport header t on, of whose payload the
+// sum is known.
+func (s *Segmenter) checksum(t []byte, payload uint64) uint16 {
+	header := sum(t[:s.headers-s.start], s.pseudo+word(len(t)))
+	return fold(uint64(fold(header)) + uint64(fold(payload)))
 }

@@ -181,10 +181,25 @@ func TestSum(t *testing.T) {
 		}
 		var want [2]byte
 		binary.BigEndian.PutUint16(want[:], ^plainSum(b))
-		var got [2]byte
+		var got, copied [2]byte
 		putSum(got[:], fold(sum(b, 0)))
-		if got != want {
-			t.Fatalf("%d bytes: %x, want %x", n, got, want)
+		dst := make([]byte, n)
+		putSum(copied[:], fold(copySum(dst, b, 0)))
+		if got != want || copied != want || !bytes.Equal(b, dst) {
+			t.Fatalf("%d bytes: %x, of a copy %x, want %x", n, got, copied, want)
+		}
+	}
+}
+
+// Addresses that somebody chose to make sums overflow.
+func TestSumsDoNotOverflow(t *testing.T) {
+	f := super(spec{v6: true, payload: bytes.Repeat([]byte{0xff}, 300)}, kindTCP6, 100)
+	p := f[HeaderSize:]
+	clear(p[8:40])
+	binary.NativeEndian.PutUint64(p[8:], ^word(protoTCP)) // with the protocol, all ones
+	for _, got := range segments(t, f) {
+		if !right(got) || !sumsRight(got, ipv6Header) {
+			t.Errorf("a wrong checksum: %x", got[56:58])
 		}
 	}
 }

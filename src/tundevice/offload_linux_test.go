@@ -243,17 +243,17 @@ func BenchmarkRead(b *testing.B) {
 }
 
 // BenchmarkWrite is the cost of a packet of one or of several TCP flows, of
-// which each batch has 64. The host has no use for them and drops them.
+// which each batch has 48. The host has no use for them and drops them.
 func BenchmarkWrite(b *testing.B) {
 	for _, flows := range []int{1, 8} {
 		b.Run(fmt.Sprint(flows, " flows"), func(b *testing.B) {
 			benchmarkModes(b, func(b *testing.B, ns *nstest.NS, dev *TUN) {
 				trains := make([][][]byte, flows)
 				for i := range trains {
-					trains[i] = train(false, false, byte(2+i), make([]byte, 1340*64/flows), 1340)
+					trains[i] = train(false, false, byte(2+i), make([]byte, 1340*48/flows), 1340)
 				}
 				var bufs [][]byte
-				for i := range 64 {
+				for i := range 48 {
 					bufs = append(bufs, trains[i%flows][i/flows])
 				}
 				for i := 0; i < b.N; i += len(bufs) {
