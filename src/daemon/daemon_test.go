@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -349,12 +350,15 @@ func TestSignalDuringStart(t *testing.T) {
 	checkNothingLeft(t)
 }
 
-func TestStartMTU(t *testing.T) {
+func TestStartValues(t *testing.T) {
 	h := &host{}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := start(t, ctx, options(t, h))
 	cancel()
 	_ = await(t, ended)
+	if got := debug.SetMemoryLimit(-1); got != config.DefaultMemoryLimit {
+		t.Errorf("the runtime may use %d bytes", got)
+	}
 	if got := startMTU(&config.Config{}); got != StartMTU {
 		t.Errorf("auto starts with %d", got)
 	}
