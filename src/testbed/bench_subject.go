@@ -181,18 +181,18 @@ func (c BenchConfig) startPortal(s *stage, on *netns.Namespace, config string) e
 const configFile = "/run/netcombiner/" + lab.Interface + ".conf"
 
 // configs are the two portals' configurations.
-func (o subject) configs() (text struct{ near, far string }) {
+func (s subject) configs() (text struct{ near, far string }) {
 	secret := make([]byte, 32)
 	rand.Read(secret)
-	head := fmt.Sprintf("[Interface]\nKey = %s\nSuite = %s\nRouting = none\n", base64.StdEncoding.EncodeToString(secret), o.suite)
+	head := fmt.Sprintf("[Interface]\nKey = %s\nSuite = %s\nRouting = none\n", base64.StdEncoding.EncodeToString(secret), s.suite)
 	listen, port := fmt.Sprintf("0.0.0.0:%d", lab.Port), fmt.Sprintf(":%d", lab.Port)
-	if o.transport == "ip" {
+	if s.transport == "ip" {
 		listen, port = "0.0.0.0", ""
 	}
-	text.far = fmt.Sprintf("%sRole = remote\nAddress = %v\n[Listen]\nTransport = %s\nAddress = %s\n", head, tunnelFar, o.transport, listen)
+	text.far = fmt.Sprintf("%sRole = remote\nAddress = %v\n[Listen]\nTransport = %s\nAddress = %s\n", head, tunnelFar, s.transport, listen)
 	text.near = fmt.Sprintf("%sRole = local\nAddress = %v\n", head, tunnelNear)
-	for i, name := range cables[:o.paths] {
-		text.near += fmt.Sprintf("[Path]\nName = %s\nTransport = %s\nBind = %s\nRemote = %v%s\n", name, o.transport, name, cableEnd(i, 2).Addr(), port)
+	for i, name := range cables[:s.paths] {
+		text.near += fmt.Sprintf("[Path]\nName = %s\nTransport = %s\nBind = %s\nRemote = %v%s\n", name, s.transport, name, cableEnd(i, 2).Addr(), port)
 	}
 	return text
 }
