@@ -388,3 +388,18 @@ func TestAFlowUsesASlowPathOnlyWhereItCanAffordIt(t *testing.T) {
 		})
 	}
 }
+
+func TestOneOfManyPathsAlikeIsAffordable(t *testing.T) {
+	slow := &fakePath{rate: 16e6, delay: 5 * ms, rtt: 20 * ms, doubt: true, room: 1}
+	paths := []*fakePath{slow}
+	for range 7 {
+		paths = append(paths, &fakePath{wait: ms, rate: 16e6, busy: 1})
+	}
+	u := newTester(t, Earliest{}, paths...)
+	u.ingress(2, 1, 1000)
+	u.pump()
+	if len(slow.got) != 1 {
+		t.Error("one of eight paths alike is left alone, since it lost some")
+	}
+	u.closes()
+}

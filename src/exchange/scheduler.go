@@ -79,12 +79,12 @@ func worthIt(now mono.Time, d Demand, fast, slow Consumer, consumers []Consumer)
 	if fast.Bandwidth() <= 0 {
 		return behind <= now.Sub(d.Since).Seconds()
 	}
-	rate, busy := earlier(now, slow, consumers)
+	rate, most, busy := earlier(now, slow, consumers)
 	if !d.Bulk {
 		return 8*float64(d.Bytes)/rate >= behind
 	}
 	return 8*float64(d.Bytes)/rate >= behind*min(max((fullShare-busy)/busySpan, 0), maxDetour) &&
-		affordable(now, d, slow, behind, rate)
+		affordable(now, d, slow, behind, rate, most)
 }
 
 // maxWindow is how much more a flow may need to have under way, in bytes, for
@@ -94,29 +94,32 @@ const maxWindow = 2e6
 // affordable says whether a flow can have as much more under way as waits at the
 // receiver while the slow consumer's packets are behind, and those that it loses
 // are sent again. Where it cannot, it gets less than without the slow consumer; and
-// the less that adds, the less it may cost.
-func affordable(now mono.Time, d Demand, slow Consumer, behind, rate float64) bool {
+// the less that adds, the less it may cost: compared with the largest of the others,
+// or each of many alike would seem to add little.
+func affordable(now mono.Time, d Demand, slow Consumer, behind, rate, most float64) bool {
 	if slow.Doubtful(now) {
 		behind += 1.5 * slow.RTT().Seconds()
 	}
 	gain := 1.0
 	if slow.Bandwidth() > 0 { // else only trying tells
-		gain = slow.Bandwidth() / rate
+		gain = slow.Bandwidth() / most
 	}
 	return behind*rate/8 <= maxWindow*gain*float64(d.Flows)
 }
 
 // earlier says of the consumers of slow's cost on which a packet arrives earlier
-// what they carry together, in bit/s, and how busy they are.
-func earlier(now mono.Time, slow Consumer, consumers []Consumer) (rate, busy float64) {
+// what they carry together, in bit/s, what the largest of them carries, and how
+// busy they are.
+func earlier(now mono.Time, slow Consumer, consumers []Consumer) (rate, most, busy float64) {
 	at := arrival(now, slow)
 	for _, c := range consumers {
 		if c != slow && c.Usable() && c.Cost() == slow.Cost() && arrival(now, c) <= at {
 			rate += c.Bandwidth()
+			most = max(most, c.Bandwidth())
 			busy += c.Bandwidth() * c.Busy(now)
 		}
 	}
-	return rate, busy / rate
+	return rate, most, busy / rate
 }
 
 // earliest is, of the usable consumers with the lowest cost from the given on,
