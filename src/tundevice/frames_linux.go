@@ -116,7 +116,7 @@ func (t *TUN) Write(bufs [][]byte, offset int) (n int, err error) {
 	if offset < Headroom {
 		return 0, fmt.Errorf("interface %s: write needs %d bytes before each packet, got %d", t.name, Headroom, offset)
 	}
-	if !t.out.joins {
+	if !t.out.joins || len(bufs) == 1 {
 		for _, buf := range bufs {
 			took, err := t.writeOne(buf, offset)
 			if err != nil {

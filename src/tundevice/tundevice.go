@@ -9,6 +9,12 @@
 // On Linux the kernel hands over, and is handed, many packets in one piece
 // (package superpacket) where it can. What it takes is probed at the start, and
 // noticed later if that was wrong; Options.Offload says whether to ask at all.
+//
+// What a packet of 1400 bytes costs, in ns, the best of many batches (2 cores of
+// an AMD EPYC VM, Linux 6.18): to read, 153 of a super-packet of 44, 210 of 16,
+// 362 of 4, 950 of its own or without offload; to write, 248 in a run of 48, 364
+// of 16, 774 of 4, 1117 of 2, 1830 alone or without. That includes its cutting,
+// 115, or the finding of runs, 125: checksums mostly.
 package tundevice
 
 import "errors"
