@@ -2,6 +2,8 @@ package tundevice
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -61,9 +63,10 @@ func release() string {
 // 6.17: seen on Ubuntu's (tailscale/tailscale issue 21335). Package udpsocket
 // has the same list.
 func manglesUDP(release string) bool {
-	var major, minor, patch int
-	if n, _ := fmt.Sscanf(release, "%d.%d.%d", &major, &minor, &patch); n < 2 {
-		return false
+	// Not by fmt.Sscanf: nothing else in the daemon needs it, and it is 60 kB.
+	var v [3]int
+	for i, word := range strings.SplitN(release, ".", len(v)) {
+		v[i], _ = strconv.Atoi(word[:len(word)-len(strings.TrimLeft(word, "0123456789"))])
 	}
-	return major == 6 && minor == 17 || major == 7 && (minor == 0 || minor == 1 && patch <= 4)
+	return v[0] == 6 && v[1] == 17 || v[0] == 7 && (v[1] == 0 || v[1] == 1 && v[2] <= 4)
 }
