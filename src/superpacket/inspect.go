@@ -25,7 +25,7 @@ type found struct {
 func inspect(p []byte) found {
 	var proto byte
 	f := found{}
-	plain := false // such an IP header as a run's packets have
+	var plain bool // such an IP header as a run's packets have
 	switch {
 	case len(p) >= ipv4Header && p[0]>>4 == 4:
 		if binary.BigEndian.Uint16(p[6:])&0x3fff != 0 {

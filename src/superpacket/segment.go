@@ -23,7 +23,7 @@ func (s *Segmenter) Reset(frame []byte) error {
 		return ErrMalformed
 	}
 	h, p := parseHeader(frame), frame[HeaderSize:]
-	ok := false
+	var ok bool
 	if s.kind = h.kind &^ kindECN; s.kind == kindNone {
 		ok = h.kind == kindNone && complete(h, p)
 	} else {
