@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -25,6 +26,9 @@ type system struct {
 	log *slog.Logger
 	in  reader
 	out writer
+	// reads says that this process is the one that uses the TUN, not one that
+	// made it for another.
+	reads atomic.Bool
 }
 
 // reader belongs to the goroutine that reads.
@@ -51,7 +55,15 @@ type writer struct {
 }
 
 func (s *system) file() *os.File { return s.f }
-func (s *system) close() error   { return s.f.Close() }
+
+// close takes back what was asked of an interface that may stay: who opens it
+// next need not know super-packets.
+func (s *system) close() error {
+	if s.reads.Load() {
+		_ = s.raw.Control(func(fd uintptr) { _ = unix.IoctlSetInt(int(fd), unix.TUNSETOFFLOAD, 0) })
+	}
+	return s.f.Close()
+}
 
 // start readies the file for Read and Write.
 func (s *system) start(o Options) (err error) {
@@ -68,6 +80,9 @@ func (t *TUN) BatchSize() int { return readBatch }
 
 // Read implements Device. After the first frame it takes what else is there.
 func (t *TUN) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
+	if !t.reads.Load() {
+		t.reads.Store(true)
+	}
 	for n < len(bufs) {
 		if !t.in.cut.More() {
 			length, err := t.readFrame(n == 0)

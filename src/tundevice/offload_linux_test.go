@@ -176,6 +176,48 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// TestOffloadsEndWithTheTUN: who opens an interface that lasts, after us, gets
+// single packets unless it asks for more.
+func TestOffloadsEndWithTheTUN(t *testing.T) {
+	ns := nstest.New(t, "host")
+	ns.Run("ip tuntap add dev nc0 mode tun")
+	dev := up(t, ns, true)
+	fd := gso(t, ns, [4]byte{10, 9, 0, 1}, 1000)
+	payload := make([]byte, 8000)
+	unix.Write(fd, payload)
+	gather(t, dev, 8, udpTo(9))
+	dev.Close()
+
+	var tun int
+	ns.Do(func() {
+		var err error
+		if tun, err = unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
+		request, _ := unix.NewIfreq("nc0")
+		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+		if err := unix.IoctlIfreq(tun, unix.TUNSETIFF, request); err != nil {
+			t.Fatal(err)
+		}
+	})
+	defer unix.Close(tun)
+	if _, err := unix.Write(fd, payload); err != nil {
+		t.Fatal(err)
+	}
+	for p := make([]byte, 10000); ; {
+		n, err := unix.Read(tun, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n > 24 && udpTo(9)(p[:n]) {
+			if n > 1400 {
+				t.Errorf("a packet of %d bytes", n)
+			}
+			return
+		}
+	}
+}
+
 func TestKernelsThatMangleUDP(t *testing.T) {
 	for release, want := range map[string]bool{
 		"7.0.0-22-generic": true, "7.1.4": true, "7.1": true, "7.0-rc3": true, "6.17.0-41-generic": true,
