@@ -47,7 +47,7 @@ type bench struct {
 
 // Bench measures what the daemon gives and costs where nothing but the
 // processor limits it, beside wireguard-go and no tunnel; tells it on out, and writes results.json
-// and table.md. A target that is missed is no error.
+// and table.md. A target that is missed is no error; what cannot be measured is.
 func Bench(ctx context.Context, c BenchConfig, out io.Writer) error {
 	c.Runs, c.For = cmp.Or(c.Runs, 1), cmp.Or(c.For, 3*time.Second)
 	c.Program, c.Dir = cmp.Or(c.Program, lab.Program), cmp.Or(c.Dir, filepath.Join("build", "bench"))
@@ -77,6 +77,7 @@ func Bench(ctx context.Context, c BenchConfig, out io.Writer) error {
 	if load := measure.Load(); load > 0.5 {
 		fmt.Fprintf(out, "The host is busy (load %.1f): the figures will be too low.\n", load)
 	}
+	var failed error
 	for r := range c.Runs {
 		for i, s := range subjects {
 			fmt.Fprintf(out, "[%d/%d] %s\n", r*len(subjects)+i+1, c.Runs*len(subjects), s.name)
@@ -85,8 +86,10 @@ func Bench(ctx context.Context, c BenchConfig, out io.Writer) error {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
+				err = fmt.Errorf("%s: %w", s.name, err)
 				fmt.Fprintln(out, "  failed:", err)
-				b.report.Errors = append(b.report.Errors, fmt.Sprintf("%s: %v", s.name, err))
+				b.report.Errors = append(b.report.Errors, err.Error())
+				failed = errors.Join(failed, err)
 			}
 			if err := b.save(); err != nil {
 				return err
@@ -100,7 +103,7 @@ func Bench(ctx context.Context, c BenchConfig, out io.Writer) error {
 	if err := b.save(); err != nil {
 		return err
 	}
-	return b.tell()
+	return errors.Join(b.tell(), failed)
 }
 
 // choose finds the subjects and trials that Only names. Names of one kind alone leave all of the other.
@@ -160,14 +163,19 @@ func (b *bench) measure(ctx context.Context, chosen []trial) (err error) {
 		return err
 	}
 	for _, b.trial = range chosen {
-		if err := b.trial.run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", b.trial.title, err)
+		if failed := b.trial.run(b, ctx); failed != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			err = errors.Join(err, fmt.Errorf("%s: %w", b.trial.title, failed))
 		}
 	}
 	for i, d := range b.stage.daemons {
-		b.addTo("memory", b.subject.name, "most memory of the "+roles[i], "MB", float64(d.peakMemory())/1e6)
+		if most := d.peakMemory(); most > 0 { // it runs
+			b.addTo("memory", b.subject.name, "most memory of the "+roles[i], "MB", float64(most)/1e6)
+		}
 	}
-	return nil
+	return err
 }
 
 // size tells the size of the daemon on a router.
@@ -214,7 +222,7 @@ func (b *bench) tell() error {
 	}
 	fmt.Fprintln(b.out)
 	b.table(io.MultiWriter(b.out, file))
-	return errors.Join(file.Close())
+	return file.Close()
 }
 
 // wireguardVersion is what a wireguard-go says of itself.

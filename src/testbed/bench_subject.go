@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -99,15 +100,27 @@ func startWireguard(program string) func(context.Context, *stage) error {
 			if err := end.on.WriteFile("/run/wg0.conf", []byte(config), 0o600); err != nil {
 				return err
 			}
-			if err := s.until(ctx, func() error { return run(end.on, "wg", "setconf", device, "/run/wg0.conf") }); err != nil {
+			// wg removes a socket that nobody listens on yet.
+			if err := s.until(ctx, func() error { return listens(end.on, "/var/run/wireguard/"+device+".sock") }); err != nil {
 				return err
 			}
-			if err := errors.Join(end.on.Address(device, end.own), run(end.on, "ip", "link", "set", device, "mtu", "1420", "up")); err != nil {
+			if err := errors.Join(run(end.on, "wg", "setconf", device, "/run/wg0.conf"), end.on.Address(device, end.own), run(end.on, "ip", "link", "set", device, "mtu", "1420", "up")); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+}
+
+// listens says whether somebody listens on a machine's socket.
+func listens(on *netns.Namespace, socket string) error {
+	return on.Do(func() error {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
 }
 
 // startOurs starts both portals, without routing, and waits until all is settled.
