@@ -43,6 +43,8 @@ type Consumer interface {
 	Fill() float64
 	// RTT is its smoothed round-trip time, queues included; 0: not measured.
 	RTT() time.Duration
+	// MinRTT is the lowest of the last minutes.
+	MinRTT() time.Duration
 	// Delay is its one-way delay, queues included, plus a constant that all
 	// consumers share.
 	Delay() time.Duration

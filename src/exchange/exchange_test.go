@@ -374,7 +374,7 @@ func TestAFlowUsesASlowPathOnlyWhereItCanAffordIt(t *testing.T) {
 		{"of unknown rate", 40 * mbit, fakePath{delay: 50 * ms, rtt: 100 * ms}, 1, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			quick, slow := &fakePath{wait: ms, rate: c.fast, busy: 1}, &c.slow
+			quick, slow := &fakePath{wait: ms, rate: c.fast, rtt: 10 * ms, busy: 1}, &c.slow
 			slow.room = 1
 			u := newTester(t, Earliest{}, quick, slow)
 			for flow := range c.flows {

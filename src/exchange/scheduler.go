@@ -84,27 +84,32 @@ func worthIt(now mono.Time, d Demand, fast, slow Consumer, consumers []Consumer)
 		return 8*float64(d.Bytes)/rate >= behind
 	}
 	return 8*float64(d.Bytes)/rate >= behind*min(max((fullShare-busy)/busySpan, 0), maxDetour) &&
-		affordable(now, d, slow, behind, rate, most)
+		affordable(now, d, fast, slow, rate, most)
 }
 
 // maxWindow is how much more a flow may need to have under way, in bytes, for
 // links of twice the rate: about what a receiver's default lets it have.
 const maxWindow = 2e6
 
+// tried is how busy a consumer must be for its bandwidth to be what it carries,
+// and not what it was asked for.
+const tried = 0.5
+
 // affordable says whether a flow can have as much more under way as waits at the
 // receiver while the slow consumer's packets are behind, and those that it loses
 // are sent again. Where it cannot, it gets less than without the slow consumer; and
 // the less that adds, the less it may cost: compared with the largest of the others,
-// or each of many alike would seem to add little.
-func affordable(now mono.Time, d Demand, slow Consumer, behind, rate, most float64) bool {
+// or each of many alike would seem to add little. Queues, which pass, do not count.
+func affordable(now mono.Time, d Demand, fast, slow Consumer, rate, most float64) bool {
+	behind := (slow.MinRTT() - fast.MinRTT()) / 2
 	if slow.Doubtful(now) {
-		behind += 1.5 * slow.RTT().Seconds()
+		behind += slow.MinRTT() * 3 / 2
 	}
 	gain := 1.0
-	if slow.Bandwidth() > 0 { // else only trying tells
+	if slow.Busy(now) > tried { // else nobody knows how much it carries
 		gain = slow.Bandwidth() / most
 	}
-	return behind*rate/8 <= maxWindow*gain*float64(d.Flows)
+	return behind.Seconds()*rate/8 <= maxWindow*gain*float64(d.Flows)
 }
 
 // earlier says of the consumers of slow's cost on which a packet arrives earlier

@@ -39,6 +39,7 @@ func (f *fakePath) Room() bool                            { return len(f.got) < 
 func (f *fakePath) Carries(size int) bool                 { return f.longest == 0 || f.growing || size <= f.longest }
 func (f *fakePath) Fill() float64                         { return f.fill }
 func (f *fakePath) RTT() time.Duration                    { return f.rtt }
+func (f *fakePath) MinRTT() time.Duration                 { return f.rtt }
 func (f *fakePath) Delay() time.Duration                  { return f.delay }
 func (f *fakePath) Wait(mono.Time) time.Duration          { return f.wait }
 func (f *fakePath) Bandwidth() float64                    { return f.rate }
