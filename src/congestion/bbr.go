@@ -87,7 +87,7 @@ type BBR struct {
 	rate   float64 // the bottleneck's, bit/s; 0: nothing is known
 	gain   float64 // of the pace, on rate
 	packet float64 // mean size, bytes
-	idle   float64 // share of the last round in which there was nothing to send
+	idle   bool    // in the last round there was not enough to send for nine tenths of the rate
 	round  round
 
 	// Growth.
@@ -200,7 +200,7 @@ func (b *BBR) Acknowledged(now mono.Time, a Acknowledgement) {
 	if span := time.Duration(a.ArrivedAt-r.at) * time.Microsecond; span > 0 {
 		bits := float64(a.Arrived-r.arrived) * 8
 		sent := a.SentAt.Sub(r.sent)
-		b.idle = max((a.Unused-r.unused).Seconds()/max(sent, time.Millisecond).Seconds(), 0)
+		b.idle = a.Unused-r.unused > sent/10 && bits < 0.9*b.rate*sent.Seconds()
 		b.decide(now, bits/span.Seconds(), bits/max(span, sent).Seconds())
 	}
 	b.begin(now, a)
@@ -224,7 +224,7 @@ type seen struct {
 	busy     bool          // there is a queue
 	excess   bool          // more loss than the path makes of itself
 	wasGrown bool          // the round was paced to grow
-	limited  bool          // the sender had not enough to send, to fill nine tenths of the rate
+	limited  bool          // the sender had not enough to send
 }
 
 // decide sets rate and pace for the next round.
@@ -264,10 +264,7 @@ func (b *BBR) decide(now mono.Time, delivered, proved float64) {
 func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	r := &b.round
 	n := time.Duration(r.samples)
-	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited}
-	if !b.startup { // where the pace is far above the rate
-		s.limited = s.limited || (1-b.idle)*b.gain < 0.9*min(b.gain, 1)
-	}
+	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited || b.idle && !b.startup}
 	s.noise = time.Duration(3 * float64(b.jitter) / math.Sqrt(float64(r.samples)))
 	if b.crowded { // no new base where the path is never seen empty
 		b.delay.rolled = now
@@ -314,14 +311,14 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 func (b *BBR) start(s *seen) {
 	if s.delivered > 1.25*b.best {
 		b.best, b.full = s.delivered, 0
-	} else if !s.limited {
+	} else if !s.limited || s.busy { // where bursts queue, less than their pace gets through
 		b.full++
 	}
 	enough := 2 // what is delivered doubles every round, or every other where it is noisy
 	if b.jitter < queueTarget/4 {
 		enough = 1
 	}
-	s.busy = !s.limited && s.busy && b.full >= enough || b.queue > s.noise+max(b.rtt.value()/2, 20*time.Millisecond)
+	s.busy = s.busy && b.full >= enough || b.queue > s.noise+max(b.rtt.value()/2, 20*time.Millisecond)
 	b.startup = !s.busy && !(s.excess && b.full >= 2)
 	s.excess = s.excess && !b.startup
 }
