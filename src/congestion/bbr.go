@@ -311,11 +311,14 @@ func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 func (b *BBR) start(s *seen) {
 	if s.delivered > 1.25*b.best {
 		b.best, b.full = s.delivered, 0
-	} else if !s.limited || s.busy { // where bursts queue, less than their pace gets through
+	} else if !s.limited || s.busy {
 		b.full++
 	}
 	enough := 2 // what is delivered doubles every round, or every other where it is noisy
-	if b.jitter < queueTarget/4 {
+	switch {
+	case s.limited: // but where bursts queue for long, less than their pace gets through
+		enough = 8
+	case b.jitter < queueTarget/4:
 		enough = 1
 	}
 	s.busy = s.busy && b.full >= enough || b.queue > s.noise+max(b.rtt.value()/2, 20*time.Millisecond)
