@@ -79,52 +79,41 @@ func worthIt(now mono.Time, d Demand, fast, slow Consumer, consumers []Consumer)
 	if fast.Bandwidth() <= 0 {
 		return behind <= now.Sub(d.Since).Seconds()
 	}
-	rate, most, busy := earlier(now, slow, consumers)
+	rate, busy := earlier(now, slow, consumers)
 	if !d.Bulk {
 		return 8*float64(d.Bytes)/rate >= behind
 	}
 	return 8*float64(d.Bytes)/rate >= behind*min(max((fullShare-busy)/busySpan, 0), maxDetour) &&
-		affordable(now, d, fast, slow, rate, most)
+		affordable(now, d, fast, slow, rate)
 }
 
-// maxWindow is how much more a flow may need to have under way, in bytes, for
-// links of twice the rate: about what a receiver's default lets it have.
+// maxWindow is how much more a flow may need to have under way, in bytes: about
+// what a receiver's defaults let it have.
 const maxWindow = 2e6
-
-// tried is how busy a consumer must be for its bandwidth to be what it carries,
-// and not what it was asked for.
-const tried = 0.5
 
 // affordable says whether a flow can have as much more under way as waits at the
 // receiver while the slow consumer's packets are behind, and those that it loses
-// are sent again. Where it cannot, it gets less than without the slow consumer; and
-// the less that adds, the less it may cost: compared with the largest of the others,
-// or each of many alike would seem to add little. Queues, which pass, do not count.
-func affordable(now mono.Time, d Demand, fast, slow Consumer, rate, most float64) bool {
+// are sent again. Where it cannot, it gets less than without the slow consumer.
+// Queues, which pass, do not count.
+func affordable(now mono.Time, d Demand, fast, slow Consumer, rate float64) bool {
 	behind := (slow.MinRTT() - fast.MinRTT()) / 2
 	if slow.Doubtful(now) {
 		behind += slow.MinRTT() * 3 / 2
 	}
-	gain := 1.0
-	if slow.Busy(now) > tried { // else nobody knows how much it carries
-		gain = slow.Bandwidth() / most
-	}
-	return behind.Seconds()*rate/8 <= maxWindow*gain*float64(d.Flows)
+	return behind.Seconds()*rate/8 <= maxWindow*float64(d.Flows)
 }
 
 // earlier says of the consumers of slow's cost on which a packet arrives earlier
-// what they carry together, in bit/s, what the largest of them carries, and how
-// busy they are.
-func earlier(now mono.Time, slow Consumer, consumers []Consumer) (rate, most, busy float64) {
+// what they carry together, in bit/s, and how busy they are.
+func earlier(now mono.Time, slow Consumer, consumers []Consumer) (rate, busy float64) {
 	at := arrival(now, slow)
 	for _, c := range consumers {
 		if c != slow && c.Usable() && c.Cost() == slow.Cost() && arrival(now, c) <= at {
 			rate += c.Bandwidth()
-			most = max(most, c.Bandwidth())
 			busy += c.Bandwidth() * c.Busy(now)
 		}
 	}
-	return rate, most, busy / rate
+	return rate, busy / rate
 }
 
 // earliest is, of the usable consumers with the lowest cost from the given on,
