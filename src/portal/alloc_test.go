@@ -7,6 +7,7 @@ import (
 
 	"netcombiner/src/auth"
 	"netcombiner/src/path"
+	"netcombiner/src/session"
 	"netcombiner/src/transport"
 	"netcombiner/src/wire"
 )
@@ -88,6 +89,12 @@ func TestKeysThatWentOpenNothing(t *testing.T) {
 	if j.remote.got != got || j.remote.core.rejected.Mac != mac+1 || r.fresh {
 		t.Error("a message of the process before was believed")
 	}
+}
+
+// TestKeysOverAtOnce: keys may be as good as over when they take over.
+func TestKeysOverAtOnce(t *testing.T) {
+	h := newHalf(t, false, nil)
+	h.core.keys(h.core.lastUsable, session.EventKeys|session.EventSend|session.EventPeer)
 }
 
 // BenchmarkReject is what a message costs that is thrown away: at most about

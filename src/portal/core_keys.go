@@ -87,6 +87,9 @@ func (k *core) keys(now mono.Time, events session.Events) {
 		k.lastUsable = now // its paths get time to join
 		k.silence.vain++
 		e := k.session.Sending(now)
+		if e == nil {
+			return // their time was over at once
+		}
 		level := slog.LevelDebug
 		if events&session.EventPeer != 0 {
 			level = slog.LevelInfo

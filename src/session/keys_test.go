@@ -200,3 +200,27 @@ func TestUnprovedKeysAreNoticed(t *testing.T) {
 		t.Error("proved, and unproved")
 	}
 }
+
+// TestPendingKeysEnd: whoever holds the first message under new keys up until
+// they seal nothing any more has them dropped, not used.
+func TestPendingKeysEnd(t *testing.T) {
+	for _, c := range []struct {
+		age  time.Duration
+		live bool
+	}{{endAfter - 1, true}, {endAfter, false}, {endAfter + 1, false}, {endAfter + keepAfter, false}} {
+		for _, tick := range []bool{false, true} {
+			local, remote := pair(t)
+			shake(t, start, local, remote)
+			e, now := opens(remote, local.Sending(start)), start.Add(c.age)
+			if tick {
+				if dropped := remote.Tick(now) == EventKeys; dropped == c.live || remote.Holds(e) != c.live {
+					t.Errorf("after %v: dropped: %v", c.age, dropped)
+				}
+			}
+			events := remote.Opened(now, e)
+			if (events&EventSend != 0) != c.live || (remote.Sending(now) != nil) != c.live {
+				t.Errorf("after %v, ticked %v: events %b, sends: %v", c.age, tick, events, remote.Sending(now) != nil)
+			}
+		}
+	}
+}

@@ -95,9 +95,10 @@ func (s *Session) number(theirs uint8) (n uint8, ok bool) {
 }
 
 // Opened notes that a message under e was authentic: if e was pending, it is
-// proved, and takes over.
+// proved, and takes over: unless that message was held up until the keys seal
+// nothing any more.
 func (s *Session) Opened(now mono.Time, e *Epoch) Events {
-	if len(s.pending) == 0 || !s.isPending(e) {
+	if len(s.pending) == 0 || !s.isPending(e) || now.Sub(e.made) >= endAfter {
 		return 0
 	}
 	s.pending, s.unproved = nil, 0

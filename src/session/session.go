@@ -224,8 +224,9 @@ func (s *Session) Tick(now mono.Time) (events Events) {
 		if e == nil {
 			continue
 		}
+		age := now.Sub(e.made)
 		replaced := s.replaced[n] != 0 && now.Sub(s.replaced[n]) > keepAfter
-		if replaced || now.Sub(e.made) > endAfter+keepAfter {
+		if replaced || age > endAfter+keepAfter || age >= endAfter && s.isPending(e) {
 			s.remove(e)
 			events = EventKeys
 		}
