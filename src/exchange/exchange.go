@@ -14,6 +14,9 @@
 //	rescue     a packet that a path may have lost, to be sent again on another
 //	recovery   the same for one that a link did lose: on two paths, and only
 //	           while the receiver still waits for it
+//	detour     the way over a path where a packet arrives later: see worthIt
+//	spill      what goes to a path of a higher metric, since the lower ones are full
+//	doubtful   of a path: it loses some, or was suspect lately
 //	twin       the copy of a packet of a sparse flow that goes on a second path
 //	           at once, where the first is doubtful; see double
 package exchange
@@ -53,7 +56,8 @@ type Consumer interface {
 	Wait(now mono.Time) time.Duration
 	// Bandwidth is what it carries, in bit/s; 0: not known yet.
 	Bandwidth() float64
-	// Busy is the share of the time lately in which it had no room: 0 … 1.
+	// Busy is the share of the time lately in which it could not have taken more
+	// than it got, for its window or its pace: 0 … 1.
 	Busy(now mono.Time) float64
 	// Doubtful says that it may well lose what it takes, or deliver it late.
 	Doubtful(now mono.Time) bool
@@ -73,7 +77,7 @@ type Scheduler interface {
 // Demand is a packet to be sent, and what waits behind it.
 type Demand struct {
 	*packet.Packet
-	Bytes int       // of its flow that wait, its own included, times the flows that take turns
+	Bytes float64   // of its flow that wait, its own included, times the flows that take turns
 	Flows int       // that take turns
 	Since mono.Time // since when its flow has had packets waiting
 	// Bulk says that its flow takes a fair part of all that comes, so that its
@@ -189,7 +193,7 @@ func (x *Exchange) Pump(now mono.Time, consumers []Consumer) {
 		if p.twice {
 			x.chooseTwo(now, len(p.Data), consumers)
 		}
-		if len(x.chosen) == 0 && !x.choose(now, Demand{Packet: p.Packet, Bytes: len(p.Data), Since: now}, consumers) {
+		if len(x.chosen) == 0 && !x.choose(now, Demand{Packet: p.Packet, Bytes: float64(len(p.Data) * x.rescues.Len()), Flows: 1, Since: p.Queued}, consumers) {
 			break // fresh packets may go on paths that it would not take
 		}
 		x.rescues.Pop()

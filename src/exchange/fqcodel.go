@@ -147,7 +147,7 @@ func (q *fqCoDel) turn() *flowQueue {
 
 // demandOf is what f, whose turn it is, has to send.
 func (q *fqCoDel) demandOf(now mono.Time, f *flowQueue) Demand {
-	d := Demand{Packet: f.head, Bytes: f.bytes * q.backlogged, Flows: q.backlogged, Since: f.since}
+	d := Demand{Packet: f.head, Bytes: float64(f.bytes) * float64(q.backlogged), Flows: q.backlogged, Since: f.since}
 	d.Bulk = 4*float64(q.backlogged)*f.demand.after(now) >= q.demand.after(now)
 	return d
 }

@@ -46,7 +46,7 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 		case best == nil:
 		case ready == best:
 			return append(dst, best)
-		case ready != nil:
+		case ready != nil && affordable(now, d, best, ready, consumers):
 			if worthIt(now, d, best, ready, consumers) {
 				return append(dst, ready)
 			}
@@ -63,10 +63,11 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 	}
 }
 
-// Paths that are busy for fullShare of the time are full: a flow that follows
-// its acknowledgements brings no more than comes through. Each busySpan below
-// that, the detour counts once more: those who wait for their own packets, as
-// such a flow does while some are held back, do not gain by more of that.
+// A detour counts (fullShare − busy) / busySpan times, 0 … maxDetour. Paths that
+// are busy for fullShare of the time are full: a flow that follows
+// its acknowledgements brings no more than comes through. One that leaves them idle
+// waits for its own packets, some of which are held back, and does not gain by
+// more of that.
 const fullShare, busySpan, maxDetour = 0.95, 0.2, 2
 
 // worthIt says whether a flow gains by the slow consumer, which is ready, while
@@ -80,11 +81,10 @@ func worthIt(now mono.Time, d Demand, fast, slow Consumer, consumers []Consumer)
 		return behind <= now.Sub(d.Since).Seconds()
 	}
 	rate, busy := earlier(now, slow, consumers)
-	if !d.Bulk {
-		return 8*float64(d.Bytes)/rate >= behind
+	if d.Bulk {
+		behind *= min(max((fullShare-busy)/busySpan, 0), maxDetour)
 	}
-	return 8*float64(d.Bytes)/rate >= behind*min(max((fullShare-busy)/busySpan, 0), maxDetour) &&
-		affordable(now, d, fast, slow, rate)
+	return 8*d.Bytes/rate >= behind
 }
 
 // maxWindow is how much more a flow may need to have under way, in bytes: about
@@ -95,11 +95,15 @@ const maxWindow = 2e6
 // receiver while the slow consumer's packets are behind, and those that it loses
 // are sent again. Where it cannot, it gets less than without the slow consumer.
 // Queues, which pass, do not count.
-func affordable(now mono.Time, d Demand, fast, slow Consumer, rate float64) bool {
+func affordable(now mono.Time, d Demand, fast, slow Consumer, consumers []Consumer) bool {
+	if !d.Bulk {
+		return true
+	}
 	behind := (slow.MinRTT() - fast.MinRTT()) / 2
 	if slow.Doubtful(now) {
 		behind += slow.MinRTT() * 3 / 2
 	}
+	rate, _ := earlier(now, slow, consumers)
 	return behind.Seconds()*rate/8 <= maxWindow*float64(d.Flows)
 }
 

@@ -22,16 +22,21 @@ type capacity struct {
 
 // sample notes an acknowledgement of a message that was sent when delivered
 // bytes had been acknowledged, the last of them at the time at. One that spans
-// less than a round trip measures how acknowledgements bunch, and is left out.
-func (c *capacity) sample(now mono.Time, delivered uint64, at mono.Time, minRTT time.Duration) {
+// less than a round trip measures how acknowledgements bunch, and is left out; so
+// is less than is known where the sender had too little to send.
+func (c *capacity) sample(now mono.Time, delivered uint64, at mono.Time, minRTT time.Duration, appLimited bool) {
 	span := now.Sub(at)
 	if at == 0 || span < minRTT || span <= 0 {
+		return
+	}
+	rate := float64(c.delivered-delivered) * 8 / span.Seconds()
+	if appLimited && rate <= c.rate() {
 		return
 	}
 	if now.Sub(c.rolled) > capacityMemory/2 {
 		c.rolled, c.highBefore, c.high = now, c.high, 0
 	}
-	c.high = max(c.high, float64(c.delivered-delivered)*8/span.Seconds())
+	c.high = max(c.high, rate)
 }
 
 // rate is in bit/s; 0 before the first sample.

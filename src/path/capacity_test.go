@@ -23,7 +23,7 @@ func (b *bottleneck) run(bps float64, d time.Duration) {
 		b.flying = append(b.flying, sent{at: b.now, delivered: b.delivered, deliveredAt: b.at})
 		if n := b.bunch; len(b.flying) >= n && b.now.Sub(b.flying[n-1].at) >= b.rtt {
 			b.delivered += uint64(1000 * n)
-			b.sample(b.now, b.flying[n-1].delivered, b.flying[n-1].deliveredAt, b.rtt)
+			b.sample(b.now, b.flying[n-1].delivered, b.flying[n-1].deliveredAt, b.rtt, false)
 			b.at = b.now
 			b.flying = b.flying[n:]
 		}

@@ -76,7 +76,7 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 		if good.RTT != 0 {
 			p.rtt.sample(now, good.RTT, good.Age-time.Duration(a.Delay)*ackDelayUnit)
 		}
-		p.capacity.sample(now, newest.delivered, newest.deliveredAt, p.rtt.min())
+		p.capacity.sample(now, newest.delivered, newest.deliveredAt, p.rtt.min(), good.AppLimited)
 		p.capacity.at = now
 		good.Delivered = p.capacity.delivered
 		packets, _ := p.control.Window()
@@ -88,7 +88,10 @@ func (p *Path) Acknowledge(now mono.Time, a *wire.Ack) {
 	if bad.Packets > 0 {
 		p.control.Lost(now, bad)
 	}
-	p.loss.add(float64(good.Packets), float64(bad.Packets))
+	p.loss.add(now, float64(good.Packets), float64(bad.Packets))
+	if p.held && p.Room() { // what was refused may have gone elsewhere
+		p.held, p.pace = false, max(p.pace, now.Add(-paceBurst))
+	}
 }
 
 // oneWay is the delay of a message that left at sent and arrived at the given

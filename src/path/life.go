@@ -102,6 +102,7 @@ func (p *Path) Attach(now mono.Time, e Endpoint, overhead int) Events {
 func (p *Path) anotherNetwork() {
 	p.rtt.restart()
 	p.capacity.restart()
+	p.loss = share{}
 }
 
 // Detach takes the flow away. What was unacknowledged stays to be taken.

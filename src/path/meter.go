@@ -37,13 +37,24 @@ func (m *meter) bps(now mono.Time) float64 {
 	return m.last
 }
 
-// shareMemory is about how many events a share looks back over.
-const shareMemory = 1000
+// shareMemory is about how many events a share looks back over, shareFades how
+// long at most half of it is remembered: or a path that gets no packets for what
+// it lost would never get any.
+const (
+	shareMemory = 1000
+	shareFades  = 20 * time.Second
+)
 
 // share is the part of late events that were bad.
-type share struct{ good, bad float64 }
+type share struct {
+	good, bad float64
+	faded     mono.Time
+}
 
-func (s *share) add(good, bad float64) {
+func (s *share) add(now mono.Time, good, bad float64) {
+	if now.Sub(s.faded) > shareFades {
+		s.good, s.bad, s.faded = s.good/2, s.bad/4, now
+	}
 	s.good += good
 	s.bad += bad
 	if s.good+s.bad > shareMemory {

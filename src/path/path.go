@@ -309,10 +309,13 @@ func (p *Path) Bandwidth() float64 {
 // until the window does.
 func (p *Path) Wait(now mono.Time) time.Duration {
 	wait := max(p.pace.Sub(now), 0)
-	if !p.Room() {
-		wait = max(wait, time.Duration(8e9*MaxMTU/max(p.Bandwidth(), 1e5)))
+	if p.Room() {
+		return wait
 	}
-	return wait
+	if rate := p.Bandwidth(); rate > 0 {
+		return max(wait, time.Duration(8e9*MaxMTU/rate))
+	}
+	return max(wait, p.rtt.smoothed/4) // acknowledgements make room all the time
 }
 
 // Disorder is by how much messages of this path overtake each other; 0: they
@@ -446,13 +449,14 @@ func (p *Path) Consume(now mono.Time, pkt *packet.Packet) {
 		p.idle = true
 	}
 	wasted := p.unusedSince(now)
-	p.unused, p.usedAt, p.wasted = p.unusedBy(now)+wasted, now, p.wasted+wasted
+	p.unused, p.usedAt = min(p.unusedBy(now)+wasted, busyMemory), now
+	p.wasted += wasted
 	p.held = false
 	if rate := p.control.PacingRate(); rate > 0 {
 		bits := 8 * float64(p.outer(len(pkt.Data)))
 		p.pace = max(p.pace, now.Add(-paceBurst)).Add(time.Duration(bits / float64(rate) * 1e9))
 	} else {
-		p.pace = now
+		p.pace = now.Add(-paceBurst) // as where a pace is kept: a gap after it is unused
 	}
 }
 

@@ -25,8 +25,8 @@ const (
 	ackEvery = 4
 	// maxAckDelay is how long a message may wait for its acknowledgement.
 	maxAckDelay = 5 * time.Millisecond
-	// minReorderWait is how long the missing message may be late on a link
-	// that never changed the order yet; maxReorderWait on any. Messages later
+	// minReorderWait, or a sixteenth of the RTT, is how long the missing message may
+	// be late on a link that never changed the order yet; maxReorderWait on any. Messages later
 	// than that are not worth the wait, and do not lengthen it.
 	minReorderWait = 2 * time.Millisecond
 	maxReorderWait = 250 * time.Millisecond

@@ -46,9 +46,8 @@ func (r *rtt) sample(now mono.Time, d, mean time.Duration) {
 	}
 }
 
-// restart forgets what may not hold for another network: but the lowest, which
-// judges nothing.
-func (r *rtt) restart() { r.smoothed, r.variance = 0, 0 }
+// restart forgets what may not hold for another network.
+func (r *rtt) restart() { r.smoothed, r.variance, r.low, r.lowBefore = 0, 0, 0, 0 }
 
 // min is the lowest sample of the last minutes; 0 before the first.
 func (r *rtt) min() time.Duration {
