@@ -24,7 +24,9 @@ func (p *Portal) readTUN() {
 	spare := make([]*packet.Packet, len(batch))
 	for {
 		for i, b := range batch {
-			bufs[i] = b.Buffer()
+			// The host may send longer packets than it was told to. Those that
+			// leave too little room to be sealed the device drops, and counts.
+			bufs[i] = b.Buffer()[:p.pool.Size()-innerRoom]
 		}
 		n, err := p.Device.Read(bufs, sizes, packet.Headroom)
 		if err != nil {
