@@ -18,6 +18,9 @@ import (
 // super-packet of full size holds. More would make the first one wait.
 const readBatch = 64
 
+// maxFaults is how many packets in a row the kernel may fail to hand over.
+const maxFaults = 1000
+
 // system is what a TUN is made of here: a file from which each read takes, and
 // to which each write gives, one frame (package superpacket).
 type system struct {
@@ -36,10 +39,11 @@ type reader struct {
 	frame [superpacket.MaxFrame]byte
 	cut   superpacket.Segmenter // of what is in frame
 	// What try is told, and what it found.
-	wait bool
-	n    int
-	err  error
-	try  func(fd uintptr) bool
+	wait   bool
+	n      int
+	err    error
+	faults int // errors in a row, none of them final
+	try    func(fd uintptr) bool
 }
 
 // writer belongs to the goroutine that writes.
@@ -86,6 +90,10 @@ func (t *TUN) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
 	for n < len(bufs) {
 		if !t.in.cut.More() {
 			length, err := t.readFrame(n == 0)
+			if t.excuses(err) {
+				t.unread.Add(1)
+				continue
+			}
 			switch {
 			case err != nil && n > 0:
 				return n, nil // nothing more, or an error that will come again
@@ -104,6 +112,20 @@ func (t *TUN) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
 		n++
 	}
 	return n, nil
+}
+
+// excuses says whether an error of a read is about one packet, which the kernel
+// then threw away: it has no header for some, and says EINVAL. A long row of them
+// is about the file.
+func (s *system) excuses(err error) bool {
+	if err == nil {
+		s.in.faults = 0
+	}
+	if err == nil || err == unix.EAGAIN || final(err) {
+		return false
+	}
+	s.in.faults++
+	return s.in.faults <= maxFaults
 }
 
 // readFrame reads a frame and returns its length; without wait, EAGAIN where
@@ -230,7 +252,7 @@ func (w *writer) tryWrite(fd uintptr) bool {
 	}
 }
 
-// final says whether an error of a write is about the file, and not about the
+// final says whether an error is about the file, and not about the
 // packet: the file is closed, or the interface gone.
 func final(err error) bool {
 	var errno unix.Errno

@@ -359,3 +359,39 @@ func drain(dev *TUN) {
 		}
 	}
 }
+
+// TestReadGoesOnAfterAFault: the kernel may fail to hand over a packet, but not
+// all of them for ever.
+func TestReadGoesOnAfterAFault(t *testing.T) {
+	ns := nstest.New(t, "host")
+	dev := up(t, ns, true)
+	kernel, faults := dev.in.try, 0
+	dev.in.try = func(fd uintptr) bool {
+		if faults > 0 {
+			faults--
+			dev.in.n, dev.in.err = -1, unix.EINVAL
+			return true
+		}
+		return kernel(fd)
+	}
+	ns.Do(func() {
+		conn, err := net.Dial("udp", "10.9.0.1:7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for range 2 { // as many again: those before are forgotten
+			before := dev.Unread()
+			faults = maxFaults
+			fmt.Fprint(conn, "ping")
+			gather(t, dev, 1, udpTo(7))
+			if got := dev.Unread() - before; got != maxFaults {
+				t.Errorf("%d of %d counted", got, maxFaults)
+			}
+		}
+	})
+	faults = maxFaults + 1
+	if _, err := dev.Read(buffers(1, Headroom+1400), make([]int, 1), Headroom); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("faults without end: %v", err)
+	}
+}
