@@ -133,7 +133,9 @@ func (s *system) excuses(err error) bool {
 func (s *system) readFrame(wait bool) (int, error) {
 	s.in.wait = wait
 	if err := s.raw.Read(s.in.try); err != nil {
-		return 0, err
+		// Closed, or else nothing to wait for any more: the interface is being
+		// deleted, and the file will say so in a moment.
+		return 0, errors.Join(err, unix.EBADFD)
 	}
 	return s.in.n, s.in.err
 }
