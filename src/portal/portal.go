@@ -181,7 +181,7 @@ func (p *Portal) Run(ctx context.Context, ready func()) error {
 		p.goRun(func() { p.keepQuotas(ctx) })
 	}
 	p.goRun(func() { p.keepTime(ctx) })
-	p.goRun(func() { p.readTUN() })
+	p.goRun(func() { p.readTUN(ctx) })
 	if ready != nil {
 		ready()
 	}

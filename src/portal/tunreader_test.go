@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -33,7 +34,7 @@ func newReading(t *testing.T, packets int) (*Portal, *tuntest.TUN) {
 func TestOverlongPacketsAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, dev := newReading(t, 100)
-		go p.readTUN()
+		go p.readTUN(context.Background())
 		defer dev.Close()
 		size := p.pool.Size()
 		longest := size - packet.Headroom - innerRoom
@@ -53,5 +54,39 @@ func TestOverlongPacketsAreDropped(t *testing.T) {
 				t.Errorf("%v: a message of %d bytes, in a buffer of %d", id, len(m), size)
 			}
 		}
+	})
+}
+
+// TestReaderGetsItsBuffers: of a pool that others had emptied, in part or all of
+// it, when the reader began.
+func TestReaderGetsItsBuffers(t *testing.T) {
+	const all = 40
+	for _, left := range []int{2, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			p, dev := newReading(t, all)
+			taken := make([]*packet.Packet, all-left)
+			p.pool.Get(taken)
+			go p.readTUN(context.Background())
+			time.Sleep(time.Second)
+			p.pool.Release(taken)
+			time.Sleep(time.Second)
+			dev.Inject(innerUDP(100)) // one that it keeps, and one more read
+			synctest.Wait()
+			if got, want := p.pool.Outstanding(), dev.BatchSize()+1; got != want {
+				t.Errorf("with %d at first: %d buffers are out, want %d", left, got, want)
+			}
+			dev.Close()
+		})
+	}
+}
+
+// TestReaderWithoutBuffersEnds.
+func TestReaderWithoutBuffersEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newReading(t, 1)
+		p.pool.Get(make([]*packet.Packet, 1))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		p.readTUN(ctx)
 	})
 }
