@@ -220,6 +220,8 @@ func TestRejected(t *testing.T) {
 		"maybe":                 {local + "AuthenticateAddresses=maybe\n" + path, "neither yes nor no"},
 		"offload on":            {local + "Offload=on\n" + path, "Offload = on: neither auto nor off; allowed: auto, off"},
 		"no memory":             {local + "MemoryLimit=1MB\n" + path, "MemoryLimit = 1MB: not a size of memory; allowed: 16MB to 2GB"},
+		"memory for 64 paths":   {local + "MemoryLimit=29.9MB\n" + strings.Repeat(path, 64), "MemoryLimit: too little for so many [Path]s or [Listen]s of this MTU; allowed: 30MB or more"},
+		"default memory":        {local + "MTU=9000\n" + strings.Repeat(path, 64), "MemoryLimit: too little"},
 		"too much memory":       {local + "MemoryLimit=3GB\n" + path, "not a size of memory"},
 		"memory without unit":   {local + "MemoryLimit=64000000\n" + path, "not a size of memory"},
 		"addresses without mac": {local + "AuthenticateAddresses=yes\nSuite=none\n" + path, "needs a MAC"},

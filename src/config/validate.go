@@ -45,6 +45,9 @@ func (p *parser) build(sections []section) *Config {
 	p.checkSections(c, own, paths, listens)
 	p.checkPaths(c.Paths, paths)
 	p.checkListens(c.Listens, listens)
+	if least := c.LeastMemory(); c.Interface.MemoryLimit > 0 && c.Interface.MemoryLimit < least && len(p.errs) == 0 {
+		p.fail(own.at("MemoryLimit"), "MemoryLimit", "", &fault{"too little for so many [Path]s or [Listen]s of this MTU", fmt.Sprintf("%dMB or more", (least+999_999)/1_000_000)})
+	}
 	return c
 }
 

@@ -269,6 +269,15 @@ const (
 	maxMemory = 2_000_000_000
 )
 
+// LeastMemory is the lowest MemoryLimit, in bytes, with which every reader of the
+// TUN, a path or a listener has the 64 buffers that it works with and as many
+// that are under way: packets get half of the memory. Each of them takes its MTU
+// and up to 300 bytes more.
+func (c *Config) LeastMemory() int64 {
+	readers := len(c.Paths) + len(c.Listens) + 1
+	return 2 * 2 * 64 * int64(readers) * int64(max(c.Interface.MTU, 1500)+300)
+}
+
 func parseMemory(v string) (int64, error) {
 	if size, ok := parseSize(v); ok && size >= minMemory && size <= maxMemory {
 		return int64(size), nil

@@ -29,3 +29,24 @@ func TestMemoryLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestLeastMemory: it is enough for what it says that it is, and less is refused.
+func TestLeastMemory(t *testing.T) {
+	for _, paths := range []int{1, 8, 64} {
+		for _, mtu := range []int{0, 1280, 1500, 1501, 9000} {
+			c := &config.Config{Interface: config.Interface{Key: testKey, Suite: "auto", Scheduler: "earliest", MTU: mtu}, Paths: make([]config.Path, paths)}
+			c.Interface.MemoryLimit = c.LeastMemory()
+			p, err := New(Options{Config: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := 2 * receiveBatch * (paths + 1); p.Packets < want {
+				t.Errorf("%d paths, MTU %d: %d buffers, want %d", paths, mtu, p.Packets, want)
+			}
+			c.Interface.MemoryLimit--
+			if _, err := New(Options{Config: c}); err == nil {
+				t.Errorf("%d paths, MTU %d: less was not refused", paths, mtu)
+			}
+		}
+	}
+}

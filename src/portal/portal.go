@@ -118,6 +118,9 @@ func New(o Options) (*Portal, error) {
 		memory = config.DefaultMemoryLimit
 	}
 	if o.Packets == 0 {
+		if least := o.Config.LeastMemory(); memory < least {
+			return nil, fmt.Errorf("MemoryLimit is %d bytes, and so many paths and listeners need %d", memory, least)
+		}
 		o.Packets = int(memory) / poolPart / bufferSize(o.Config.Interface.MTU)
 	}
 	offer, err := auth.Offer(o.Config.Interface.Suite)
