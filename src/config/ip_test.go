@@ -90,6 +90,10 @@ func TestRejectedIP(t *testing.T) {
 		"tcp protocol":   {remote + "[Listen]\nTransport=tcp\nProtocol=253\nAddress=[::]:1\n", "Protocol: means nothing without"},
 		"TCP's":          {local + path + "Protocol=6\n", "Protocol = 6: not an IP protocol number that is free; allowed: 253 or 254"},
 		"IPv6's":         {local + path + "Protocol=44\n", "that is free"},
+		"OSPF's":         {local + path + "Protocol=89\n", "that is free"},
+		"VRRP's":         {local + path + "Protocol=112\n", "that is free"},
+		"L2TP's":         {local + path + "Protocol=115\n", "that is free"},
+		"MPLS in IP":     {local + path + "Protocol=137\n", "that is free"},
 		"0":              {local + path + "Protocol=0\n", "that is free"},
 		"255":            {local + path + "Protocol=255\n", "that is free"}, // the kernel takes it to mean "any"
 		"a word":         {local + path + "Protocol=ospf\n", "that is free"},

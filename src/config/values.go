@@ -174,9 +174,9 @@ func parseRemote(v string) (HostPort, error) {
 // defaultProtocol is for experiments (RFC 3692): no host takes it for its own.
 const defaultProtocol = 253
 
-// takenProtocols are those that the kernels, IPv6 (its extension headers) and
-// common tunnels take for their own.
-var takenProtocols = []int{1, 2, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58, 59, 60, 132, 135, 136, 139, 140}
+// takenProtocols are those that the kernels, IPv6 (its extension headers), routers
+// among themselves and common tunnels take for their own.
+var takenProtocols = []int{1, 2, 4, 6, 17, 33, 41, 43, 44, 46, 47, 50, 51, 58, 59, 60, 88, 89, 94, 103, 112, 115, 132, 135, 136, 137, 139, 140}
 
 func parseProtocol(v string) (uint8, error) {
 	const problem = "not an IP protocol number that is free"
