@@ -29,9 +29,9 @@ type system struct {
 	log *slog.Logger
 	in  reader
 	out writer
-	// reads says that this process is the one that uses the TUN, not one that
-	// made it for another.
-	reads atomic.Bool
+	// handed says that the file was given away: another process may use the TUN,
+	// as this one left it.
+	handed atomic.Bool
 }
 
 // reader belongs to the goroutine that reads.
@@ -58,12 +58,15 @@ type writer struct {
 	try   func(fd uintptr) bool
 }
 
-func (s *system) file() *os.File { return s.f }
+func (s *system) file() *os.File {
+	s.handed.Store(true)
+	return s.f
+}
 
 // close takes back what was asked of an interface that may stay: who opens it
 // next need not know super-packets.
 func (s *system) close() error {
-	if s.reads.Load() {
+	if s.raw != nil && !s.handed.Load() {
 		_ = s.raw.Control(func(fd uintptr) { _ = unix.IoctlSetInt(int(fd), unix.TUNSETOFFLOAD, 0) })
 	}
 	return s.f.Close()
@@ -84,9 +87,6 @@ func (t *TUN) BatchSize() int { return readBatch }
 
 // Read implements Device. After the first frame it takes what else is there.
 func (t *TUN) Read(bufs [][]byte, sizes []int, offset int) (n int, err error) {
-	if !t.reads.Load() {
-		t.reads.Store(true)
-	}
 	for n < len(bufs) {
 		if !t.in.cut.More() {
 			length, err := t.readFrame(n == 0)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -177,15 +178,24 @@ func TestProbe(t *testing.T) {
 }
 
 // TestOffloadsEndWithTheTUN: who opens an interface that lasts, after us, gets
-// single packets unless it asks for more.
+// single packets unless it asks for more: also where we came to nothing, and
+// read none.
 func TestOffloadsEndWithTheTUN(t *testing.T) {
+	for _, reads := range []bool{true, false} {
+		t.Run(fmt.Sprintf("reads=%v", reads), func(t *testing.T) { offloadsEnd(t, reads) })
+	}
+}
+
+func offloadsEnd(t *testing.T, reads bool) {
 	ns := nstest.New(t, "host")
 	ns.Run("ip tuntap add dev nc0 mode tun")
 	dev := up(t, ns, true)
 	fd := gso(t, ns, [4]byte{10, 9, 0, 1}, 1000)
 	payload := make([]byte, 8000)
-	unix.Write(fd, payload)
-	gather(t, dev, 8, udpTo(9))
+	if reads {
+		unix.Write(fd, payload)
+		gather(t, dev, 8, udpTo(9))
+	}
 	dev.Close()
 
 	var tun int
@@ -215,6 +225,30 @@ func TestOffloadsEndWithTheTUN(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// TestOffloadsOutliveTheMaker: who made the TUN for another process takes nothing
+// back from it.
+func TestOffloadsOutliveTheMaker(t *testing.T) {
+	ns := nstest.New(t, "host")
+	maker := up(t, ns, true)
+	if !maker.out.runs.UDP {
+		t.Skip("the kernel joins no UDP")
+	}
+	var dev *TUN
+	ns.Do(func() {
+		var err error
+		if dev, err = FromFile(os.NewFile(uintptr(dup(t, maker)), "tun"), "nc0", Options{MTU: 1400, Offload: true}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	defer dev.Close()
+	maker.Close()
+	unix.Write(gso(t, ns, [4]byte{10, 9, 0, 1}, 1000), make([]byte, 8000))
+	gather(t, dev, 8, udpTo(9))
+	if dev.in.frame[1] != unix.VIRTIO_NET_HDR_GSO_UDP_L4 {
+		t.Error("the maker switched the offloads off")
 	}
 }
 
