@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -166,4 +168,34 @@ func TestPassingFaultUnpacksNothing(t *testing.T) {
 	if len(k.sent) != 20 || k.calls != 1 || !s.out.cuts {
 		t.Errorf("%d of 20 messages in %d calls", len(k.sent), k.calls)
 	}
+}
+
+// TestCuttingIsTriedAgain: in a while the way may be by a device that fills in
+// checksums.
+func TestCuttingIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &kernel{mtu: 1000, random: rand.New(rand.NewPCG(1, 1)), cannotCut: unix.EIO}
+		var told []string
+		s := k.socket(&told)
+		send := func(cuts bool) {
+			t.Helper()
+			mustSend(t, s, sized(repeat(500, 20)...))
+			if s.out.cuts != cuts {
+				t.Errorf("cuts = %v, want %v", s.out.cuts, cuts)
+			}
+		}
+		for range 2 { // the second time it is no better
+			send(false)
+			time.Sleep(cutAgainAfter - 1)
+			send(false)
+			time.Sleep(1)
+		}
+		k.cannotCut = 0
+		send(true)
+		time.Sleep(2 * cutAgainAfter)
+		send(true)
+		if len(told) != 2 || len(k.sent) != 6*20 {
+			t.Errorf("told %q, %d messages sent", told, len(k.sent))
+		}
+	})
 }

@@ -3,6 +3,7 @@ package udpsocket
 import (
 	"fmt"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,9 @@ const (
 	// maxRun is the longest run, in bytes: what a UDP datagram over IPv4
 	// can carry.
 	maxRun = 65535 - 20 - 8
+	// cutAgainAfter is for how long nothing is sent in runs once the kernel
+	// refused one: the way may have been by another device then.
+	cutAgainAfter = 10 * time.Minute
 )
 
 // sender is the sending half of a Socket.
@@ -36,6 +40,7 @@ type sender struct {
 	suspect   unix.Errno // why it was unpacked, if that may be the kernel's inability to cut
 	refused   unix.Errno // the first refusal
 	inability unix.Errno // why the kernel no longer cuts, until it is reported
+	cutAgain  time.Time  // when to see whether it does again; zero: no need, or no use
 }
 
 // run is consecutive messages of a batch that leave the same way: all of size
@@ -63,6 +68,9 @@ func (s *Socket) Send(ms []transport.Message) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.refused = 0
+	if !w.cutAgain.IsZero() && !time.Now().Before(w.cutAgain) {
+		w.cuts, w.cutAgain = true, time.Time{}
+	}
 	for done := 0; done < len(ms); {
 		batch := ms[done:min(done+Batch, len(ms))]
 		w.next, w.end, w.again, w.unpacked = 0, 0, false, false
@@ -77,7 +85,7 @@ func (s *Socket) Send(ms []transport.Message) (int, error) {
 	}
 	if w.inability != 0 {
 		s.report(fmt.Sprintf("the kernel or a device cannot cut datagrams (%v)", w.inability))
-		w.inability = 0
+		w.inability, w.cutAgain = 0, time.Now().Add(cutAgainAfter)
 	}
 	if w.refused != 0 {
 		return len(ms), &transport.RefusedError{Err: w.refused}

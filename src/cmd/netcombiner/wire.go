@@ -48,7 +48,7 @@ func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
 	}
 	sockets := udpsocket.Options{
 		NoOffload: !o.Config.Interface.Offload,
-		Report:    sayOnce(o.Log, "sending UDP datagrams one by one"),
+		Report:    sayOnce(o.Log, "sending UDP datagrams without runs"),
 	}
 	return portal.New(portal.Options{
 		Config: o.Config, Version: o.Version, Device: o.Device, Log: o.Log, Links: links,
