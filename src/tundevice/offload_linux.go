@@ -2,11 +2,10 @@ package tundevice
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"netcombiner/src/kernels"
 	"netcombiner/src/superpacket"
 )
 
@@ -34,7 +33,7 @@ func (t *TUN) offload(fd int, wanted bool) error {
 		return nil
 	}
 	t.out.joins = true
-	t.out.runs.UDP = udp && !manglesUDP(release()) && t.probe(true) == nil
+	t.out.runs.UDP = udp && !kernels.SpoilsUDP(kernels.Release()) && t.probe(true) == nil
 	return nil
 }
 
@@ -48,25 +47,4 @@ func (t *TUN) probe(udp bool) error {
 		return err
 	}
 	return nil
-}
-
-func release() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
-}
-
-// manglesUDP says whether a kernel spoils UDP super-packets on their way to a
-// network card: from commit b10b446ce7ad to 5f17ae0f595a, Linux 7.0.0 to 7.1.4.
-// 6.17: seen on Ubuntu's (tailscale/tailscale issue 21335). Package udpsocket
-// has the same list.
-func manglesUDP(release string) bool {
-	// Not by fmt.Sscanf: nothing else in the daemon needs it, and it is 60 kB.
-	var v [3]int
-	for i, word := range strings.SplitN(release, ".", len(v)) {
-		v[i], _ = strconv.Atoi(word[:len(word)-len(strings.TrimLeft(word, "0123456789"))])
-	}
-	return v[0] == 6 && v[1] == 17 || v[0] == 7 && (v[1] == 0 || v[1] == 1 && v[2] <= 4)
 }

@@ -252,17 +252,6 @@ func TestOffloadsOutliveTheMaker(t *testing.T) {
 	}
 }
 
-func TestKernelsThatMangleUDP(t *testing.T) {
-	for release, want := range map[string]bool{
-		"7.0.0-22-generic": true, "7.1.4": true, "7.1": true, "7.0-rc3": true, "6.17.0-41-generic": true,
-		"7.1.5": false, "7.2.0": false, "6.18.44-fc": false, "6.6.44": false, "": false, "none": false,
-	} {
-		if got := manglesUDP(release); got != want {
-			t.Errorf("%q: %v", release, got)
-		}
-	}
-}
-
 func TestReadAndWriteAllocateNothing(t *testing.T) {
 	bothWays(t, func(t *testing.T, offload bool) {
 		ns := nstest.New(t, "host")

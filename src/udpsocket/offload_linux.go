@@ -1,11 +1,11 @@
 package udpsocket
 
 import (
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"netcombiner/src/kernels"
 )
 
 // segmentSpace is what writeSegment writes, in bytes.
@@ -38,33 +38,8 @@ func probeOffload(fd int) (cuts, joins bool, unable string) {
 	if _, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT); err != nil {
 		return false, joins, "the kernel is older than Linux 4.18"
 	}
-	var name unix.Utsname
-	if err := unix.Uname(&name); err == nil {
-		if release := unix.ByteSliceToString(name.Release[:]); cutsWrongly(release) {
-			return false, joins, "Linux " + release + " would spoil datagrams that it cuts"
-		}
+	if release := kernels.Release(); kernels.SpoilsUDP(release) {
+		return false, joins, "Linux " + release + " would spoil datagrams that it cuts"
 	}
 	return true, joins, ""
-}
-
-// cutsWrongly tells the kernels that spoil the headers and checksums of
-// datagrams on their way to some network cards, which nothing on this host
-// shows. Linux 7.0.0 to 7.1.4: introduced by b10b446 (7.0-rc1), mended by
-// 78effd8 and 5f17ae0 (7.1-rc5, 7.1.5); github.com/tailscale/tailscale/issues/19777.
-// 6.17: seen on Ubuntu's, the cause unknown; issue 21335 there.
-func cutsWrongly(release string) bool {
-	v := version(release)
-	return v[0] == 7 && (v[1] == 0 || v[1] == 1 && v[2] <= 4) || v[0] == 6 && v[1] == 17
-}
-
-// version returns the numbers that release begins with: 6, 1, 0 of "6.1.0-18-amd64".
-func version(release string) (v [3]int) {
-	for i, word := range strings.SplitN(release, ".", len(v)) {
-		digits := strings.IndexFunc(word, func(r rune) bool { return r < '0' || r > '9' })
-		if digits >= 0 {
-			word = word[:digits]
-		}
-		v[i], _ = strconv.Atoi(word)
-	}
-	return v
 }

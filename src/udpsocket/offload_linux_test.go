@@ -241,14 +241,3 @@ func TestOffloadOverAVeth(t *testing.T) {
 		}
 	}
 }
-
-func TestKernelsThatCutWrongly(t *testing.T) {
-	for release, want := range map[string]bool{
-		"4.19.0": false, "6.1.0-18-amd64": false, "6.18.44": false, "6.16.12": false, "6.17.0-41-generic": true,
-		"7.0.0": true, "7.0.2-6-pve": true, "7.0-rc1": true, "7.1.4": true, "7.1.5": false, "7.1.12-arch1": false, "7.2.0": false, "8": false, "": false,
-	} {
-		if got := cutsWrongly(release); got != want {
-			t.Errorf("cutsWrongly(%q) = %v", release, got)
-		}
-	}
-}
