@@ -126,3 +126,19 @@ func TestBenchJudges(t *testing.T) {
 		t.Errorf("%d targets were judged, not 2: %v", len(got), got)
 	}
 }
+
+// A tunnel that seems to make pings quicker is judged no better for it, nor worse.
+func TestBenchJudgesAddedPings(t *testing.T) {
+	for _, c := range []struct{ none, theirs, ours float64 }{{0.3, 0.2, 0.25}, {0.3, 0.2, 0.4}, {0.3, 0.4, 0.2}, {0.3, 0.3, 0.4}, {0.3, 0.4, 0.3}} {
+		b := &bench{report: &Report{}, results: &results{}, out: io.Discard}
+		for name, v := range map[string]float64{noTunnel: c.none, wireguard: c.theirs, "udp-auto": c.ours} {
+			b.results.add("ping", name, idleMetric, "", v)
+		}
+		b.judge()
+		for _, row := range b.results.rows {
+			if row.Part == "targets" {
+				t.Errorf("%+v: judged %s: %v", c, row.Metric, row.Samples)
+			}
+		}
+	}
+}
