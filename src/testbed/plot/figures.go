@@ -218,11 +218,12 @@ func (r *results) scaling() (all []figure, err error) {
 func (r *results) profiles() (all []figure, err error) {
 	for _, direction := range []string{"down", "up"} {
 		single := set{name: "best single link", color: grey}
-		tunnel := []set{{name: "netcombiner over udp", color: blue}, {name: "over tcp", color: orange}}
+		tunnel := []set{{name: "netcombiner, from the start", color: blue}, {name: "once the flow has grown", color: orange}}
 		var names []string
 		for _, row := range r.Rows {
 			what, transport, d := split(row.Case)
-			if row.Part != "profiles" || row.Metric != metricProfile || !plotted(row.Case) || d != direction {
+			which := slices.Index([]string{metricProfile, metricGrown}, row.Metric)
+			if row.Part != "profiles" || which < 0 || transport != "udp" || !plotted(row.Case) || d != direction {
 				continue
 			}
 			at := slices.Index(names, what)
@@ -233,7 +234,7 @@ func (r *results) profiles() (all []figure, err error) {
 					tunnel[i].values = append(tunnel[i].values, nil)
 				}
 			}
-			tunnel[map[string]int{"tcp": 1}[transport]].values[at] = row.spread()
+			tunnel[which].values[at] = row.spread()
 			if row.Single != nil {
 				single.values[at] = &spread{*row.Single, *row.Single, *row.Single}
 			}

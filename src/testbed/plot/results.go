@@ -71,6 +71,7 @@ const (
 	metricRate    = "throughput"
 	metricSum     = "of the sum of its links alone"
 	metricProfile = "one flow, of the sum"
+	metricGrown   = "one flow, of the sum, once it has grown"
 )
 
 // split cuts a case into what, over which transport and in which direction.
