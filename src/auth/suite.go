@@ -35,6 +35,8 @@ type Suite struct {
 	Name string // the word in the configuration and in the status
 	// Overhead is what it appends to each packet, in bytes.
 	Overhead int
+	// Encrypts says that nobody between the portals can read what it carries.
+	Encrypts bool
 
 	generator func(key [KeySize]byte, bindAddresses bool) MacGenerator
 	verifier  func(key [KeySize]byte, bindAddresses bool) MacVerifier
@@ -62,12 +64,12 @@ var suites = []Suite{
 		verifier:  func(key [KeySize]byte, bind bool) MacVerifier { return newBlake2s(key, bind) },
 	},
 	{
-		ID: ChaCha20Poly1305, Name: "chacha20poly1305", Overhead: tagLen,
+		ID: ChaCha20Poly1305, Name: "chacha20poly1305", Overhead: tagLen, Encrypts: true,
 		generator: func(key [KeySize]byte, bind bool) MacGenerator { return newChaCha20Poly1305(key, bind) },
 		verifier:  func(key [KeySize]byte, bind bool) MacVerifier { return newChaCha20Poly1305(key, bind) },
 	},
 	{
-		ID: AES128GCM, Name: "aes128gcm", Overhead: tagLen,
+		ID: AES128GCM, Name: "aes128gcm", Overhead: tagLen, Encrypts: true,
 		generator: func(key [KeySize]byte, bind bool) MacGenerator { return newAES128GCM(key, bind) },
 		verifier:  func(key [KeySize]byte, bind bool) MacVerifier { return newAES128GCM(key, bind) },
 	},

@@ -42,6 +42,7 @@ const (
 type core struct {
 	local     bool
 	bind      bool // AuthenticateAddresses
+	auto      bool // Suite = auto: there is a choice
 	random    io.Reader
 	session   *session.Session
 	exchange  *exchange.Exchange
@@ -117,7 +118,7 @@ func newCore(c coreConfig, now mono.Time) (*core, error) {
 		return nil, err
 	}
 	k := &core{
-		local: c.session.Initiator, bind: c.bind, random: c.session.Random,
+		local: c.session.Initiator, bind: c.bind, auto: len(c.session.Offer) > 1, random: c.session.Random,
 		session: s, exchange: exchange.New(scheduler),
 		flowSeed:  binary.LittleEndian.Uint64(seed[:]),
 		addresses: c.addresses, fixedMTU: c.mtu, floorMTU: c.floorMTU, mtu: c.mtu, lastUsable: now,

@@ -90,6 +90,7 @@ func (k *core) keys(now mono.Time, events session.Events) {
 		if e == nil {
 			return // their time was over at once
 		}
+		k.exposed(now, e.Suite)
 		level := slog.LevelDebug
 		if events&session.EventPeer != 0 {
 			level = slog.LevelInfo

@@ -30,6 +30,7 @@ const (
 	noAnswer
 	addressesChanged
 	mtuTooLong
+	notHidden
 	complaints // how many
 )
 
@@ -38,6 +39,14 @@ func (k *core) complain(now mono.Time, which int, message string, args ...any) {
 	if k.said[which] == 0 || now.Sub(k.said[which]) >= complainAgain {
 		k.said[which] = now
 		k.note(slog.LevelWarn, message, args...)
+	}
+}
+
+// exposed says, once, that auto came to a suite that does not encrypt: the other
+// portal wants it so, and who chose auto may not know.
+func (k *core) exposed(now mono.Time, s auth.Suite) {
+	if k.auto && !s.Encrypts && k.said[notHidden] == 0 {
+		k.complain(now, notHidden, "Suite = auto hides nothing: the other portal's Suite does not encrypt", "suite", s.Name)
 	}
 }
 

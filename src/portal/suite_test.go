@@ -2,6 +2,8 @@ package portal
 
 import (
 	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +45,44 @@ func TestEverySuiteCarriesACall(t *testing.T) {
 				l, r := tn.local.portal.Status(), tn.remote.portal.Status()
 				if l.Session.Suite != r.Session.Suite || name != "auto" && l.Session.Suite != name {
 					t.Errorf("the status says %q and %q", l.Session.Suite, r.Session.Suite)
+				}
+			})
+		})
+	}
+}
+
+// TestAutoSaysWhenNothingIsHidden: the end that left the choice does, once, over
+// several rekeyings.
+func TestAutoSaysWhenNothingIsHidden(t *testing.T) {
+	for _, c := range []struct {
+		local, remote string
+		said          [2]int
+	}{
+		{"auto", "auto", [2]int{}},
+		{"auto", "blake2s", [2]int{1, 0}},
+		{"blake2s", "auto", [2]int{0, 1}},
+		{"chacha20poly1305", "auto", [2]int{}},
+		{"blake2s", "blake2s", [2]int{}},
+	} {
+		t.Run(c.local+"/"+c.remote, func(t *testing.T) {
+			sim(t, 1, []linkSpec{link(mbit(20), 5*time.Millisecond)}, func(tn *tunnel) {
+				var logs [2]lines
+				for i, e := range []*end{tn.local, tn.remote} {
+					e.config.Interface.Suite = []string{c.local, c.remote}[i]
+					e.edit = func(o *Options) { o.Log = slog.New(&logs[i]) }
+				}
+				tn.start()
+				time.Sleep(15 * time.Minute)
+				for i := range logs {
+					said := 0
+					for _, l := range logs[i].all() {
+						if strings.Contains(l, "WARN Suite = auto hides nothing") && strings.Contains(l, "blake2s") {
+							said++
+						}
+					}
+					if said != c.said[i] {
+						t.Errorf("end %d said it %d times, want %d: %q", i, said, c.said[i], logs[i].all())
+					}
 				}
 			})
 		})
