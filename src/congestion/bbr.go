@@ -87,7 +87,6 @@ type BBR struct {
 	rate   float64 // the bottleneck's, bit/s; 0: nothing is known
 	gain   float64 // of the pace, on rate
 	packet float64 // mean size, bytes
-	idle   bool    // in the last round there was not enough to send for nine tenths of the rate
 	round  round
 
 	// Growth.
@@ -153,6 +152,7 @@ type round struct {
 	delay, rtt    time.Duration // sums of the samples
 	appLimited    bool
 	unused        time.Duration // see Acknowledgement, when it began
+	idle          bool          // there was not enough to send for nine tenths of the rate
 }
 
 // NewBBR returns a controller that knows nothing of its path yet.
@@ -200,7 +200,7 @@ func (b *BBR) Acknowledged(now mono.Time, a Acknowledgement) {
 	if span := time.Duration(a.ArrivedAt-r.at) * time.Microsecond; span > 0 {
 		bits := float64(a.Arrived-r.arrived) * 8
 		sent := a.SentAt.Sub(r.sent)
-		b.idle = a.Unused-r.unused > sent/10 && bits < 0.9*b.rate*sent.Seconds()
+		r.idle = a.Unused-r.unused > sent/10 && bits < 0.9*b.rate*sent.Seconds()
 		b.decide(now, bits/span.Seconds(), bits/max(span, sent).Seconds())
 	}
 	b.begin(now, a)
@@ -264,7 +264,7 @@ func (b *BBR) decide(now mono.Time, delivered, proved float64) {
 func (b *BBR) observe(now mono.Time, delivered, proved float64) seen {
 	r := &b.round
 	n := time.Duration(r.samples)
-	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited || b.idle && !b.startup}
+	s := seen{delivered: delivered, proved: proved, delay: r.delay / n, rtt: r.rtt / n, limited: r.appLimited || r.idle && !b.startup}
 	s.noise = time.Duration(3 * float64(b.jitter) / math.Sqrt(float64(r.samples)))
 	if b.crowded { // no new base where the path is never seen empty
 		b.delay.rolled = now

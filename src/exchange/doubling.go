@@ -26,12 +26,8 @@ const (
 	outerBytes = 80
 
 	// slowRate is what a flow may bring that counts as slow, in byte/s: a call or
-	// a game, not a picture. slowBurst is by how many bytes it may be ahead of
-	// that, and slowMemory how many are remembered: so a flow that was quick is
-	// slow again within a second.
-	slowRate   = 200e3 / 8
-	slowBurst  = slowRate / 5
-	slowMemory = slowRate
+	// a game, not a picture.
+	slowRate = 200e3 / 8
 	// smallPacket is the longest packet, in bytes, of a flow that nobody marked:
 	// any name server's classic answer fits, and 60 ms of speech.
 	smallPacket = 576
@@ -46,23 +42,10 @@ const (
 	markCS5        = 40
 )
 
-// excess is by how much a flow is ahead of slowRate, in bytes.
-type excess struct {
-	bytes float64
-	at    mono.Time
-}
-
-func (e *excess) add(now mono.Time, size int) {
-	e.bytes = max(e.bytes-slowRate*now.Sub(e.at).Seconds(), 0)
-	e.bytes, e.at = min(e.bytes+float64(size), slowMemory), now
-}
-
-func (e *excess) slow() bool { return e.bytes <= slowBurst }
-
 // sparse says that the head of f is of a flow that needs each packet soon, and
 // has few: marked so, or small and slow. What queues is bulk, whatever its mark.
 // A TCP acknowledgement is not sparse: the next one makes up for it.
-func (f *flowQueue) sparse() bool {
+func (f *flowQueue) sparse(now mono.Time) bool {
 	data := f.head.Data
 	if f.bytes > quantum || packet.BareAck(data) {
 		return false
@@ -71,7 +54,7 @@ func (f *flowQueue) sparse() bool {
 	case markEF, markVoiceAdmit, markCS5:
 		return true
 	}
-	return len(data) <= smallPacket && f.ahead.slow()
+	return len(data) <= smallPacket && f.demand.rate(now) <= slowRate
 }
 
 // budget is what twins may cost: a token bucket, in bytes.
@@ -105,7 +88,7 @@ func (b *budget) pay(size int) bool {
 func (x *Exchange) double(now mono.Time, f *flowQueue, consumers []Consumer) {
 	size := len(f.head.Data)
 	x.budget.earn(now, size)
-	if x.redundant || !x.chosen[0].Doubtful(now) || !f.sparse() {
+	if x.redundant || !x.chosen[0].Doubtful(now) || !f.sparse(now) {
 		return
 	}
 	if twin := twinOf(now, x.chosen[0], size, consumers); twin != nil && x.budget.pay(size) {

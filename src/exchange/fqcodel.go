@@ -52,7 +52,6 @@ type flowQueue struct {
 	waiting    bool
 	next       *flowQueue // in turns
 	since      mono.Time  // has had packets without a break
-	ahead      excess
 	demand     flux
 
 	// CoDel's state, with the names of RFC 8289 section 5.2.
@@ -93,7 +92,6 @@ func (q *fqCoDel) push(p *packet.Packet) {
 		f.tail.Next = p
 	}
 	f.tail = p
-	f.ahead.add(p.Queued, len(p.Data))
 	f.demand.add(p.Queued, len(p.Data))
 	q.demand.add(p.Queued, len(p.Data))
 	f.bytes += len(p.Data)
@@ -148,7 +146,7 @@ func (q *fqCoDel) turn() *flowQueue {
 // demandOf is what f, whose turn it is, has to send.
 func (q *fqCoDel) demandOf(now mono.Time, f *flowQueue) Demand {
 	d := Demand{Packet: f.head, Bytes: float64(f.bytes) * float64(q.backlogged), Flows: q.backlogged, Since: f.since}
-	d.Bulk = 4*float64(q.backlogged)*f.demand.after(now) >= q.demand.after(now)
+	d.Bulk = 4*float64(q.backlogged)*f.demand.rate(now) >= q.demand.rate(now)
 	return d
 }
 
@@ -254,10 +252,13 @@ type flux struct {
 }
 
 func (f *flux) add(now mono.Time, bytes int) {
-	f.level = f.after(now) + float64(bytes)
-	f.at = now
+	f.level, f.at = f.left(now)+float64(bytes), now
 }
 
-func (f *flux) after(now mono.Time) float64 {
+// left is the level at a time not before the last packet.
+func (f *flux) left(now mono.Time) float64 {
 	return f.level * max(1-now.Sub(f.at).Seconds()/fluxMemory.Seconds(), 0)
 }
+
+// rate is in byte/s.
+func (f *flux) rate(now mono.Time) float64 { return f.left(now) / fluxMemory.Seconds() }

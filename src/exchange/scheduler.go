@@ -42,18 +42,19 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 	size := len(d.Data)
 	for from := 0; ; {
 		best, ready, next := earliest(now, size, from, consumers)
-		switch {
-		case best == nil:
-		case ready == best:
+		if ready != nil && ready == best {
 			return append(dst, best)
-		case ready != nil && affordable(now, d, best, ready, consumers):
-			if worthIt(now, d, best, ready, consumers) {
-				return append(dst, ready)
+		}
+		if ready != nil {
+			rate, busy := quicker(now, ready, consumers)
+			if affordable(now, d, best, ready, rate) {
+				if worthIt(now, d, best, ready, rate, busy) {
+					return append(dst, ready)
+				}
+				return dst
 			}
-			return dst
-		case now.Sub(d.Since) < spillAfter+spillTrips*best.RTT():
-			return dst
-		case best.Bandwidth() == 0 && now.Sub(d.Since) < unknownAfter:
+		}
+		if best != nil && !spills(now, d, best) {
 			return dst
 		}
 		if next <= from {
@@ -61,6 +62,13 @@ func (Earliest) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Con
 		}
 		from = next
 	}
+}
+
+// spills says whether d's flow has waited long enough for the consumers of best's
+// metric to go to a higher one.
+func spills(now mono.Time, d Demand, best Consumer) bool {
+	waited := now.Sub(d.Since)
+	return waited >= spillAfter+spillTrips*best.RTT() && (best.Bandwidth() != 0 || waited >= unknownAfter)
 }
 
 // A detour counts (fullShare − busy) / busySpan times, 0 … maxDetour. Paths that
@@ -74,13 +82,13 @@ const fullShare, busySpan, maxDetour = 0.95, 0.2, 2
 // those that are faster are not. For a flow that ends it is exact to ask whether
 // what waits takes them longer than the slow one is behind (ECF, CoNEXT 2017). But
 // one that keeps them full has more to send: then the slow one is to be full too,
-// whatever waits. And one that leaves them idle now and then has less.
-func worthIt(now mono.Time, d Demand, fast, slow Consumer, consumers []Consumer) bool {
+// whatever waits. And one that leaves them idle now and then has less. rate and busy are
+// those of the faster ones, see quicker.
+func worthIt(now mono.Time, d Demand, fast, slow Consumer, rate, busy float64) bool {
 	behind := (arrival(now, slow) - arrival(now, fast)).Seconds()
 	if fast.Bandwidth() <= 0 {
 		return behind <= now.Sub(d.Since).Seconds()
 	}
-	rate, busy := earlier(now, slow, consumers)
 	if d.Bulk {
 		behind *= min(max((fullShare-busy)/busySpan, 0), maxDetour)
 	}
@@ -95,7 +103,7 @@ const maxWindow = 2e6
 // receiver while the slow consumer's packets are behind, and those that it loses
 // are sent again. Where it cannot, it gets less than without the slow consumer.
 // Queues, which pass, do not count.
-func affordable(now mono.Time, d Demand, fast, slow Consumer, consumers []Consumer) bool {
+func affordable(now mono.Time, d Demand, fast, slow Consumer, rate float64) bool {
 	if !d.Bulk {
 		return true
 	}
@@ -103,13 +111,12 @@ func affordable(now mono.Time, d Demand, fast, slow Consumer, consumers []Consum
 	if slow.Doubtful(now) {
 		behind += slow.MinRTT() * 3 / 2
 	}
-	rate, _ := earlier(now, slow, consumers)
 	return behind.Seconds()*rate/8 <= maxWindow*float64(d.Flows)
 }
 
-// earlier says of the consumers of slow's cost on which a packet arrives earlier
+// quicker says of the consumers of slow's cost on which a packet arrives earlier
 // what they carry together, in bit/s, and how busy they are.
-func earlier(now mono.Time, slow Consumer, consumers []Consumer) (rate, busy float64) {
+func quicker(now mono.Time, slow Consumer, consumers []Consumer) (rate, busy float64) {
 	at := arrival(now, slow)
 	for _, c := range consumers {
 		if c != slow && c.Usable() && c.Cost() == slow.Cost() && arrival(now, c) <= at {

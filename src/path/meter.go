@@ -37,8 +37,8 @@ func (m *meter) bps(now mono.Time) float64 {
 	return m.last
 }
 
-// shareMemory is about how many events a share looks back over, shareFades how
-// long at most half of it is remembered: or a path that gets no packets for what
+// shareMemory is about how many events a share looks back over; and half of what
+// it remembers it forgets each shareFades: or a path that gets no packets for what
 // it lost would never get any.
 const (
 	shareMemory = 1000
@@ -53,7 +53,7 @@ type share struct {
 
 func (s *share) add(now mono.Time, good, bad float64) {
 	if now.Sub(s.faded) > shareFades {
-		s.good, s.bad, s.faded = s.good/2, s.bad/4, now
+		s.good, s.bad, s.faded = s.good/2, s.bad/2, now
 	}
 	s.good += good
 	s.bad += bad
