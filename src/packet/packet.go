@@ -136,9 +136,13 @@ func (pl *Pool) put(p *Packet) {
 	pl.mu.Unlock()
 }
 
-// Release gives back a reference to each packet of a batch, all of this pool,
-// as their own Release does, and forgets them. It takes the lock once.
-func (pl *Pool) Release(batch []*Packet) {
+// Release gives back a reference to each packet of a batch, all of one pool, as
+// their own Release does, and forgets them. It takes the pool's lock once.
+func Release(batch []*Packet) {
+	if len(batch) == 0 {
+		return
+	}
+	pl := batch[0].pool
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	for i, p := range batch {

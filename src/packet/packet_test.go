@@ -229,10 +229,10 @@ func TestSlabs(t *testing.T) {
 	}
 	got[5].Retain()
 	kept := got[5]
-	if pool.Release(got); pool.Outstanding() != 1 || got[0] != nil || kept.Data == nil {
+	if Release(got); pool.Outstanding() != 1 || got[0] != nil || kept.Data == nil {
 		t.Errorf("%d packets are out, of which one is kept", pool.Outstanding())
 	}
-	if pool.Release([]*Packet{kept}); pool.Outstanding() != 0 || kept.Data != nil {
+	if Release([]*Packet{kept}); pool.Outstanding() != 0 || kept.Data != nil {
 		t.Errorf("%d packets are out", pool.Outstanding())
 	}
 }

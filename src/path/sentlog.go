@@ -34,9 +34,10 @@ func (e *sent) waits() bool { return e.elicits && !e.done }
 type sentLog struct {
 	entries     []sent // length a power of two
 	first, next uint64
-	inFlight    int    // entries that wait
-	bytes       int    // of these
-	eldest      uint64 // none before it makes the path suspect; see oldest
+	inFlight    int              // entries that wait
+	bytes       int              // of these
+	eldest      uint64           // none before it makes the path suspect; see oldest
+	settled     []*packet.Packet // to be given back, all at once
 }
 
 // newSentLog is empty, and numbers messages from next on, or from 1 if next is 0.
@@ -68,7 +69,7 @@ func (l *sentLog) add(e sent) uint64 {
 	return seq
 }
 
-// settle marks seq as acknowledged or lost, and gives its packet back.
+// settle marks seq as acknowledged or lost. Its packet goes back with trim.
 func (l *sentLog) settle(seq uint64) {
 	e := l.at(seq)
 	e.done = true
@@ -77,13 +78,16 @@ func (l *sentLog) settle(seq uint64) {
 		l.bytes -= int(e.size)
 	}
 	if e.packet != nil {
-		e.packet.Release()
+		l.settled = append(l.settled, e.packet)
 		e.packet = nil
 	}
 }
 
-// trim drops the front that does not wait. Call it after settling.
+// trim drops the front that does not wait, and gives the packets back that were
+// settled. Call it after settling.
 func (l *sentLog) trim() {
+	packet.Release(l.settled)
+	l.settled = l.settled[:0]
 	for l.first < l.next && !l.at(l.first).waits() {
 		l.first++
 	}
@@ -109,4 +113,5 @@ func (l *sentLog) clear() {
 		}
 	}
 	l.first = l.next
+	l.trim()
 }

@@ -12,7 +12,6 @@ import (
 // for all, so that a lone packet passes without waking anybody.
 type egress struct {
 	device tundevice.Device
-	pool   *packet.Pool
 
 	mu      sync.Mutex
 	pending []*packet.Packet
@@ -49,7 +48,7 @@ func (e *egress) flush() {
 			e.bufs = append(e.bufs, p.WithHeadroom(tundevice.Headroom))
 		}
 		_, _ = e.device.Write(e.bufs, tundevice.Headroom) // what ends it ends the TUN's reader too
-		e.pool.Release(e.batch)
+		packet.Release(e.batch)
 		e.mu.Lock()
 	}
 	e.writing = false

@@ -144,7 +144,7 @@ func New(o Options) (*Portal, error) {
 	}
 	p.core.exchange.LimitQueue(int(memory) / queuePart)
 	p.pool = packet.NewPool(bufferSize(i.MTU), o.Packets)
-	p.egress.device, p.egress.pool = o.Device, p.pool
+	p.egress.device = o.Device
 	p.mtu.Store(int64(p.core.mtu))
 	return p, nil
 }

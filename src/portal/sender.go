@@ -5,6 +5,7 @@ import (
 
 	"netcombiner/src/auth"
 	"netcombiner/src/mono"
+	"netcombiner/src/packet"
 	"netcombiner/src/path"
 	"netcombiner/src/session"
 	"netcombiner/src/transport"
@@ -25,6 +26,7 @@ type sender struct {
 	quit   chan struct{}
 
 	out      []path.Outgoing
+	done     []*packet.Packet // sealed
 	slab     []byte
 	messages []transport.Message
 	sealer   sealer
@@ -119,13 +121,15 @@ func (s *sender) send() bool {
 
 // release gives back the references to what is sealed.
 func (s *sender) release(n int) {
-	s.portal.mu.Lock()
+	s.done = s.done[:0]
 	for i := range n {
 		if p := s.out[i].Packet; p != nil {
-			p.Release()
+			s.done = append(s.done, p)
 			s.out[i].Packet = nil
 		}
 	}
+	s.portal.mu.Lock()
+	packet.Release(s.done)
 	s.portal.mu.Unlock()
 }
 

@@ -68,7 +68,7 @@ func TestReaderGetsItsBuffers(t *testing.T) {
 			p.pool.Get(taken)
 			go p.readTUN(context.Background())
 			time.Sleep(time.Second)
-			p.pool.Release(taken)
+			packet.Release(taken)
 			time.Sleep(time.Second)
 			dev.Inject(innerUDP(100)) // one that it keeps, and one more read
 			synctest.Wait()
