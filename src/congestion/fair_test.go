@@ -1,6 +1,7 @@
 package congestion
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -127,5 +128,42 @@ func TestBBRTakesNoSlowerLinkForAShare(t *testing.T) {
 				t.Errorf("loss %v, rate times %v: %.3f of it", loss, to, shares)
 			}
 		}
+	}
+}
+
+var fairness = flag.Bool("fairness", false, "print the table of shares that BBR's doc tells of (minutes)")
+
+// TestFairnessTable prints what BBR's doc says: go test -run FairnessTable -fairness -v.
+func TestFairnessTable(t *testing.T) {
+	if !*fairness {
+		t.Skip("it is a measurement: -fairness")
+	}
+	for _, other := range []struct {
+		name string
+		make func() Controller
+	}{{"CUBIC", func() Controller { return newTestCubic() }}, {"BBR", func() Controller { return NewBBR() }}} {
+		var all []float64
+		unfair := 0
+		for _, buffer := range []float64{0.5, 1, 2, 4} {
+			for _, rate := range []float64{10, 20, 50} {
+				for _, rtt := range []time.Duration{20 * ms, 40 * ms, 80 * ms} {
+					var ratios []float64
+					for seed := range uint64(3) {
+						for _, first := range []bool{true, false} {
+							l := &link{rate: rate * 1e6, delay: rtt / 2, buffer: time.Duration(buffer * float64(rtt))}
+							ratio := contest(l, other.make(), first, seed)
+							if ratio < 0.5 || ratio > 2 {
+								unfair++
+							}
+							ratios = append(ratios, ratio)
+						}
+					}
+					t.Logf("beside %s, buffer of %g, %g Mbit/s, %v: %.2f", other.name, buffer, rate, rtt, ratios)
+					all = append(all, ratios...)
+				}
+			}
+		}
+		slices.Sort(all)
+		t.Logf("beside %s: %d of %d outside of 0.5 to 2; %.2f to %.2f, the middle %.2f", other.name, unfair, len(all), all[0], all[len(all)-1], all[len(all)/2])
 	}
 }

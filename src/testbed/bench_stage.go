@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"netcombiner/src/testbed/measure"
 	"netcombiner/src/testbed/netns"
 )
 
@@ -163,16 +164,7 @@ func (p *process) processorTime() time.Duration {
 }
 
 // peakMemory is the most of the host's memory that it held at any time, in bytes.
-func (p *process) peakMemory() int64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	for line := range strings.Lines(string(text)) {
-		var kilobytes int64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kilobytes); n == 1 {
-			return kilobytes << 10
-		}
-	}
-	return 0
-}
+func (p *process) peakMemory() int64 { return measure.Memory(p.cmd.Process.Pid, "VmHWM") }
 
 // tail keeps the end of a daemon's output.
 type tail struct {

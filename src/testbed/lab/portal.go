@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"netcombiner/src/control"
+	"netcombiner/src/testbed/measure"
 	"netcombiner/src/testbed/netns"
 )
 
@@ -106,16 +107,7 @@ func (p *Portal) Status() (*control.Status, error) {
 }
 
 // Memory is what the daemon holds of the host's, in bytes; 0 if it does not run.
-func (p *Portal) Memory() int64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	for line := range strings.Lines(string(text)) {
-		var kilobytes int64
-		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kilobytes); n == 1 {
-			return kilobytes << 10
-		}
-	}
-	return 0
-}
+func (p *Portal) Memory() int64 { return measure.Memory(p.cmd.Process.Pid, "VmRSS") }
 
 func (p *Portal) configFile() string { return "/run/netcombiner/" + Interface + ".conf" }
 

@@ -10,11 +10,9 @@ package ip
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 
 	"netcombiner/src/transport"
 	"netcombiner/src/udpsocket"
@@ -80,8 +78,8 @@ func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.A
 // Listen returns a listener for all remotes at local, whose port means
 // nothing. On :: it has two flows, one of IPv6 and one of IPv4.
 func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.Listener, error) {
-	l := &listener{local: netip.AddrPortFrom(local.Addr().Unmap(), 0), closed: make(chan struct{})}
-	addresses := []netip.Addr{l.local.Addr()}
+	addresses := []netip.Addr{local.Addr().Unmap()}
+	var sockets []*udpsocket.Socket
 	if addresses[0] == netip.IPv6Unspecified() {
 		addresses = append(addresses, netip.IPv4Unspecified())
 	}
@@ -91,46 +89,14 @@ func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.
 			continue
 		}
 		if err != nil {
-			l.Close()
+			for _, s := range sockets {
+				s.Close()
+			}
 			return nil, err
 		}
-		l.flows = append(l.flows, s)
+		sockets = append(sockets, s)
 	}
-	return l, nil
-}
-
-// listener hands out its flows, each once. They are its sockets: closing the
-// listener closes them.
-type listener struct {
-	local  netip.AddrPort
-	flows  []*udpsocket.Socket
-	given  atomic.Int32
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *listener) Accept() (transport.Flow, error) {
-	select {
-	case <-l.closed:
-		return nil, transport.ErrClosed
-	default:
-	}
-	if n := int(l.given.Add(1)); n <= len(l.flows) {
-		return l.flows[n-1], nil
-	}
-	<-l.closed
-	return nil, transport.ErrClosed
-}
-
-func (l *listener) Addr() netip.AddrPort { return l.local }
-
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	var errs []error
-	for _, f := range l.flows {
-		errs = append(errs, f.Close())
-	}
-	return errors.Join(errs...)
+	return udpsocket.NewListener(netip.AddrPortFrom(addresses[0], 0), sockets...), nil
 }
 
 // flow is a dialled flow: alone on its way until it is closed.

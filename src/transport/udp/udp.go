@@ -4,8 +4,6 @@ package udp
 import (
 	"context"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 
 	"netcombiner/src/transport"
 	"netcombiner/src/udpsocket"
@@ -52,34 +50,5 @@ func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.
 	if err != nil {
 		return nil, err
 	}
-	return &listener{flow: s, closed: make(chan struct{})}, nil
-}
-
-// listener hands out its flow once. Flow and listener are one socket: closing
-// the listener closes the flow.
-type listener struct {
-	flow   *udpsocket.Socket
-	given  atomic.Bool
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *listener) Accept() (transport.Flow, error) {
-	select {
-	case <-l.closed:
-		return nil, transport.ErrClosed
-	default:
-	}
-	if l.given.CompareAndSwap(false, true) {
-		return l.flow, nil
-	}
-	<-l.closed
-	return nil, transport.ErrClosed
-}
-
-func (l *listener) Addr() netip.AddrPort { return l.flow.Local() }
-
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.flow.Close()
+	return udpsocket.NewListener(s.Local(), s), nil
 }
