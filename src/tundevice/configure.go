@@ -27,12 +27,17 @@ func Configure(name string, addrs []netip.Prefix, mtu int) (undo func() error, e
 	}
 	var undos []func() error
 	undo = func() error {
-		if now, err := net.InterfaceByName(name); err != nil || now.Index != before.Index {
-			return nil // gone, and all this with it
-		}
 		var errs []error
 		for _, u := range slices.Backward(undos) {
+			if removed(before) {
+				return nil // and all this with it
+			}
 			errs = append(errs, u())
+		}
+		// A TUN that was closed goes when the kernel comes to it, perhaps
+		// between the look and the deed.
+		if removed(before) {
+			return nil
 		}
 		return errors.Join(errs...)
 	}
@@ -62,6 +67,12 @@ func Configure(name string, addrs []netip.Prefix, mtu int) (undo func() error, e
 		undos = append(undos, func() error { return setUp(name, false) })
 	}
 	return undo, nil
+}
+
+// removed reports whether an interface is no more, even if another has its name.
+func removed(iface *net.Interface) bool {
+	now, err := net.InterfaceByName(iface.Name)
+	return err != nil || now.Index != iface.Index
 }
 
 // addresses lists those of an interface, with the lengths of their prefixes.

@@ -218,6 +218,36 @@ func TestConfigureUndoes(t *testing.T) {
 	}
 }
 
+// An interface that goes at the very time of the undo, as a TUN does that has
+// just been closed, is no error either.
+func TestConfigureUndoesWhatIsGoing(t *testing.T) {
+	ns := nstest.New(t, "host")
+	for range 50 {
+		ns.Run("ip tuntap add dev nc0 mode tun")
+		going := make(chan struct{})
+		ns.Do(func() {
+			undo, err := Configure("nc0", []netip.Prefix{netip.MustParsePrefix("10.9.0.0/31"), netip.MustParsePrefix("10.9.0.2/31")}, 1400)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				defer close(going)
+				ns.Run("ip link del nc0")
+			}()
+			for end := false; !end; {
+				select {
+				case <-going:
+					end = true
+				default:
+				}
+				if err := undo(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // The detached start: a parent makes the TUN, a child inherits the file, the
 // parent ends, the interface stays.
 func TestFileHandedToAChild(t *testing.T) {
