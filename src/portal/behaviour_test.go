@@ -38,9 +38,7 @@ func inOrder(flows []*simnet.Bulk) (n uint64) {
 }
 
 func TestOneFlowGetsTheSum(t *testing.T) {
-	if testing.Short() {
-		t.Skip("minutes under the race detector; the others carry bulk traffic too")
-	}
+	slow(t)
 	for _, kind := range []string{"udp", "tcp"} {
 		for _, rate := range []int64{mbit(8), mbit(16)} {
 			t.Run(fmt.Sprint(kind, rate), func(t *testing.T) {

@@ -23,6 +23,7 @@ func (tn *tunnel) sent() (inner exchange.Counters, again, bytes uint64) {
 // A jitter buffer waits some 20 ms: to a call a packet is lost that was sent
 // again, for it comes about 70 ms late.
 func TestACallOverLossyLinksHearsNoLoss(t *testing.T) {
+	slow(t)
 	lossy := wan(20, 0, 20, 0.02)
 	for _, c := range []struct {
 		name string

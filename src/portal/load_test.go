@@ -11,9 +11,7 @@ import (
 
 // A UDP flow at 90 % of the sum: nothing lost, nothing out of order.
 func TestUDPNearTheSum(t *testing.T) {
-	if testing.Short() {
-		t.Skip("minutes under the race detector; the others carry bulk traffic too")
-	}
+	slow(t)
 	for _, p := range []profile{
 		{name: "equal", a: wan(20, 0, 20, 0), b: wan(20, 0, 20, 0)},
 		{name: "unequal", a: wan(10, 0, 30, 0), b: wan(40, 0, 10, 0)},
@@ -49,9 +47,7 @@ func dslAndLTE() []linkSpec {
 }
 
 func TestDSLAndLTEFullAndQuick(t *testing.T) {
-	if testing.Short() {
-		t.Skip("minutes under the race detector; the others carry bulk traffic too")
-	}
+	slow(t)
 	for _, flows := range []int{1, 8} {
 		t.Run(fmt.Sprint(flows), func(t *testing.T) {
 			sim(t, 1, dslAndLTE(), func(tn *tunnel) {

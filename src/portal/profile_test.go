@@ -45,9 +45,7 @@ var profiles = []profile{
 }
 
 func TestOneFlowOverTheProfiles(t *testing.T) {
-	if testing.Short() {
-		t.Skip("half an hour of virtual time")
-	}
+	slow(t)
 	for _, p := range profiles {
 		t.Run(p.name, func(t *testing.T) { p.run(t, p.floor) })
 		if p.kept > 0 {

@@ -6,9 +6,7 @@ import (
 )
 
 func TestProportionalGetsTheSumOfUnequalLinks(t *testing.T) {
-	if testing.Short() {
-		t.Skip("minutes under the race detector")
-	}
+	slow(t)
 	sim(t, 1, []linkSpec{link(mbit(8), 5*time.Millisecond), link(mbit(16), 15*time.Millisecond)}, func(tn *tunnel) {
 		tn.local.config.Interface.Scheduler = "proportional"
 		tn.remote.config.Interface.Scheduler = "proportional"

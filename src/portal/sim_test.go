@@ -50,6 +50,15 @@ type linkSpec struct {
 	edit      func(*config.Path)
 }
 
+// slow marks a test that -short leaves out: it takes minutes under the race
+// detector, which the others, bulk traffic included, keep busy enough.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("minutes of bulk traffic")
+	}
+}
+
 // sim runs f in a bubble, with a tunnel over the given links that is not
 // started yet.
 func sim(t *testing.T, seed uint64, specs []linkSpec, f func(*tunnel)) {

@@ -26,7 +26,7 @@ func TestRandomFaults(t *testing.T) {
 	n := *soakSeeds
 	if n == 0 {
 		if n = 200; testing.Short() {
-			n = 20
+			n = 10
 		}
 	}
 	for seed := *firstSeed; seed < *firstSeed+uint64(n); seed++ {

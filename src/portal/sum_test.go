@@ -22,9 +22,7 @@ func paperLinks(mbytes ...float64) (specs []linkSpec) {
 // what the links carry: the tunnel's headers are no excuse, but 96 % is all they
 // leave.
 func TestOneFlowGetsTheSumOfAnyLinks(t *testing.T) {
-	if testing.Short() {
-		t.Skip("minutes under the race detector; the others carry bulk traffic too")
-	}
+	slow(t)
 	for _, c := range []struct {
 		mbytes []float64
 		floor  float64
@@ -79,9 +77,7 @@ func leastWay(t *testing.T, mbytes []float64) (least float64) {
 
 // Eight flows share what one gets, and lose nothing of it: but for chance.
 func TestEightFlowsGetNoLessThanOne(t *testing.T) {
-	if testing.Short() {
-		t.Skip("minutes under the race detector; the others carry bulk traffic too")
-	}
+	slow(t)
 	const chance = 0.03
 	for _, p := range profiles {
 		if !slices.Contains([]string{"rtt_40", "bw_4to1", "dual_lte", "loss_05"}, p.name) {
@@ -170,6 +166,7 @@ func eachWay(t *testing.T, specs []linkSpec, f func(t *testing.T, tn *tunnel, fr
 
 // The first of two links becomes slower, or faster, and then what it was.
 func TestOneFlowFollowsTheCapacity(t *testing.T) {
+	slow(t)
 	const phase = 8 * time.Second
 	for _, c := range []struct{ first, then, second float64 }{{2, 1, 2}, {1, 2, 1}} {
 		t.Run(fmt.Sprintf("%g-%g-%g + %g", c.first, c.then, c.first, c.second), func(t *testing.T) {
@@ -196,6 +193,7 @@ func TestOneFlowFollowsTheCapacity(t *testing.T) {
 
 // A link is lost in the middle of a flow, and comes back.
 func TestOneFlowOutlivesALinkAndGetsItBack(t *testing.T) {
+	slow(t)
 	const cut, back, end = 8 * time.Second, 16 * time.Second, 24 * time.Second
 	for _, c := range []struct{ lost, survivor float64 }{{1, 1}, {2, 4}, {4, 2}} {
 		t.Run(fmt.Sprintf("%g of %g+%g", c.lost, c.lost, c.survivor), func(t *testing.T) {
