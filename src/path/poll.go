@@ -61,7 +61,7 @@ func (p *Path) next(now mono.Time, keyed bool) turn {
 	case len(p.frames) > 0:
 		return turnFrame
 	case up && p.outbox.Len() > 0:
-		if due && !p.hasRoomForAck(p.outer(len(p.outbox.At(0).Data))) {
+		if due && !p.hasRoomFor(p.outer(len(p.outbox.At(0).Data))+p.received.ackSize()) {
 			return turnAck // or a queue of long packets would keep it back
 		}
 		return turnData
@@ -136,7 +136,7 @@ func (p *Path) commit(now mono.Time, o *Outgoing, entry sent) {
 	if o.Packet != nil {
 		size = p.outer(len(o.Packet.Data))
 	}
-	if p.received.ackAt != 0 && o.Pad == 0 && p.hasRoomForAck(size) {
+	if p.received.ackAt != 0 && o.Pad == 0 && p.hasRoomFor(size+p.received.ackSize()) {
 		p.received.ack(now, &o.Ack)
 		o.Header.HasAck = true
 		size += o.Ack.Size()
@@ -155,10 +155,9 @@ func (p *Path) commit(now mono.Time, o *Outgoing, entry sent) {
 	p.TxBytes += uint64(size)
 }
 
-// hasRoomForAck says whether a message of size outer bytes has room for any
-// acknowledgement besides.
-func (p *Path) hasRoomForAck(size int) bool {
-	return !p.Datagram || size+wire.AckMaxSize <= max(p.mtu.proved, SmallestMTU)
+// hasRoomFor says whether the path carries a message of size outer bytes.
+func (p *Path) hasRoomFor(size int) bool {
+	return !p.Datagram || size <= max(p.mtu.proved, SmallestMTU)
 }
 
 // answer sends a challenge back, and asks in turn where that is due too.

@@ -200,12 +200,9 @@ func (l *receiveLog) due(now mono.Time) bool {
 // ack fills a with what is known now. Its bitmap reaches back to the oldest
 // hole that is remembered: before that, all was received, or given up long ago.
 func (l *receiveLog) ack(now mono.Time, a *wire.Ack) {
-	ack, words := l.largest, 0
-	if len(l.holes) > 0 {
-		if i := l.waiting(); i < len(l.holes) {
-			ack = l.holes[i].from - 1
-		}
-		words = int(min((l.largest-l.holes[0].from+63)/64, wire.MaxAckWords))
+	ack, words := l.largest, l.ackWords()
+	if i := l.waiting(); i < len(l.holes) {
+		ack = l.holes[i].from - 1
 	}
 	*a = wire.Ack{
 		Ack:        uint32(ack),
@@ -220,6 +217,17 @@ func (l *receiveLog) ack(now mono.Time, a *wire.Ack) {
 		a.Received[w] = bits.Reverse64(l.window(l.largest - 64*uint64(w+1)))
 	}
 }
+
+// ackWords is how long the bitmap of an acknowledgement would be now.
+func (l *receiveLog) ackWords() int {
+	if len(l.holes) == 0 {
+		return 0
+	}
+	return int(min((l.largest-l.holes[0].from+63)/64, wire.MaxAckWords))
+}
+
+// ackSize is how many bytes an acknowledgement would take now.
+func (l *receiveLog) ackSize() int { return wire.AckMinSize + 8*l.ackWords() }
 
 // window returns the 64 bits of the sequences from on, the first lowest. Where
 // from lies before the first sequence, modulo 2^64, those bits are not set.

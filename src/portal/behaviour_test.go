@@ -267,7 +267,7 @@ func TestTheMTUFollowsTheSmallestPath(t *testing.T) {
 		tn.start()
 		time.Sleep(5 * time.Second)
 		for _, e := range []*end{tn.local, tn.remote} {
-			if mtu := e.portal.Status().MTU; mtu > 1410-60 || mtu < 1410-60-4 {
+			if mtu := e.portal.Status().MTU; mtu > 1410-60-ackRoom || mtu < 1410-60-ackRoom-4 {
 				t.Errorf("MTU %d over paths of 1492 and 1410", mtu)
 			}
 		}
@@ -276,7 +276,7 @@ func TestTheMTUFollowsTheSmallestPath(t *testing.T) {
 		f := tn.check.Flow(tn.local.host, tn.remote.host, false)
 		f.Call(10*time.Millisecond, 500, tn.net.Now()+time.Second)
 		time.Sleep(2 * time.Second)
-		if mtu := tn.local.portal.Status().MTU; mtu > 1492-60 || mtu < 1492-60-4 {
+		if mtu := tn.local.portal.Status().MTU; mtu > 1492-60-ackRoom || mtu < 1492-60-ackRoom-4 {
 			t.Errorf("MTU %d over the path of 1492 alone", mtu)
 		}
 	})

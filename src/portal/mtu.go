@@ -12,6 +12,10 @@ const (
 	initialMTU = 1420
 	// maxTunnelMTU is the most that auto chooses.
 	maxTunnelMTU = 1500
+	// ackRoom is what the longest inner packet leaves free for the
+	// acknowledgement of what comes the other way, in bytes: a message of its own
+	// takes three times as much, and on a link of 8 Mbit/s 1 % of the rate.
+	ackRoom = wire.AckMinSize + 8
 	// innerRoom is how many bytes a message may add to an inner packet.
 	innerRoom = wire.HeaderSize + wire.AckMaxSize + 64
 )
@@ -28,6 +32,9 @@ func (k *core) chooseMTU(now mono.Time) {
 			continue
 		}
 		mtu, done := p.InnerMTU()
+		if p.Datagram && k.fixedMTU == 0 {
+			mtu -= ackRoom
+		}
 		switch {
 		case done || mtu >= k.mtu:
 			settled = min(settled, mtu)

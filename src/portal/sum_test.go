@@ -75,7 +75,8 @@ func leastWay(t *testing.T, mbytes []float64) (least float64) {
 	return least
 }
 
-// Eight flows share what one gets, and lose nothing of it: but for chance.
+// Eight flows share what one gets, and lose nothing of it: but for chance, so
+// the middle of three runs counts.
 func TestEightFlowsGetNoLessThanOne(t *testing.T) {
 	slow(t)
 	const chance = 0.03
@@ -84,15 +85,20 @@ func TestEightFlowsGetNoLessThanOne(t *testing.T) {
 			continue
 		}
 		t.Run(p.name, func(t *testing.T) {
-			rate := func(flows int) (rate float64) {
-				sim(t, 1, []linkSpec{{up: p.a, down: p.a}, {up: p.b, down: p.b}}, func(tn *tunnel) {
-					tn.start()
-					time.Sleep(2 * time.Second)
-					rate = tn.throughputOf(flows, tn.local.host, tn.remote.host, 8*time.Second)
-				})
-				return rate
+			rate := func(flows int) float64 {
+				var rates []float64
+				for seed := range uint64(3) {
+					sim(t, 1+seed, []linkSpec{{up: p.a, down: p.a}, {up: p.b, down: p.b}}, func(tn *tunnel) {
+						tn.start()
+						time.Sleep(2 * time.Second)
+						rates = append(rates, tn.throughputOf(flows, tn.local.host, tn.remote.host, 8*time.Second))
+					})
+				}
+				slices.Sort(rates)
+				return rates[1]
 			}
-			one, eight := rate(1), rate(8)
+			// More than the links carry had come before, and waited for what was lost.
+			one, eight := min(rate(1), float64(p.a.Rate+p.b.Rate)*1400/1460), rate(8)
 			t.Logf("one flow %.1f, eight %.1f Mbit/s", one/1e6, eight/1e6)
 			if eight < (1-chance)*one {
 				t.Errorf("one flow gets %.1f Mbit/s, eight %.1f", one/1e6, eight/1e6)

@@ -8,10 +8,11 @@ import (
 // MaxAckWords bounds the bitmap of an Ack: 8 × 64 = 512 sequences.
 const MaxAckWords = 8
 
-const ackFixed = 23
+// AckMinSize is the length of an Ack without a bitmap, in bytes.
+const AckMinSize = 23
 
 // AckMaxSize is the length of the longest Ack, in bytes.
-const AckMaxSize = ackFixed + 8*MaxAckWords
+const AckMaxSize = AckMinSize + 8*MaxAckWords
 
 // Ack tells a path's sender what arrived. It is the paper's ACK and NACK
 // (section 3.1.3), with what a controller of rate and delay needs besides.
@@ -37,7 +38,7 @@ type Ack struct {
 }
 
 // Size is the encoded length, in bytes.
-func (a *Ack) Size() int { return ackFixed + 8*a.Words }
+func (a *Ack) Size() int { return AckMinSize + 8*a.Words }
 
 // Append appends a to b.
 func (a *Ack) Append(b []byte) []byte {
@@ -56,7 +57,7 @@ func (a *Ack) Append(b []byte) []byte {
 
 // ParseAck reads an Ack from the start of m into a and returns what follows.
 func ParseAck(m []byte, a *Ack) (rest []byte, err error) {
-	if len(m) < ackFixed {
+	if len(m) < AckMinSize {
 		return nil, ErrMalformed
 	}
 	a.Ack = binary.BigEndian.Uint32(m)
@@ -66,7 +67,7 @@ func ParseAck(m []byte, a *Ack) (rest []byte, err error) {
 	a.Delay = binary.BigEndian.Uint16(m[16:])
 	a.Delivered = binary.BigEndian.Uint32(m[18:])
 	a.Words = int(m[22])
-	m = m[ackFixed:]
+	m = m[AckMinSize:]
 	if a.Words > MaxAckWords || len(m) < 8*a.Words {
 		return nil, ErrMalformed
 	}
