@@ -1,10 +1,6 @@
 package exchange
 
-import (
-	"time"
-
-	"netcombiner/src/mono"
-)
+import "netcombiner/src/mono"
 
 // Proportional is the paper's future work (5.2): the paths of the lowest metric
 // share the packets in proportion to the capacity that their deliveries and
@@ -32,14 +28,14 @@ const absent = -1
 func (s *Proportional) Choose(now mono.Time, d Demand, consumers, dst []Consumer) []Consumer {
 	s.follow(consumers)
 	for from := 0; ; {
-		cost, next, rtt := lowestCosts(now, len(d.Data), from, consumers)
-		if cost < 0 {
+		quickest, next := lowestCosts(now, len(d.Data), from, consumers)
+		if quickest == nil {
 			return dst
 		}
-		if best := s.pay(now, len(d.Data), cost); best != nil {
+		if best := s.pay(now, len(d.Data), quickest.Cost()); best != nil {
 			return append(dst, best)
 		}
-		if next < 0 || now.Sub(d.Since) < spillAfter+spillTrips*rtt {
+		if next < 0 || !spills(now, d, quickest) {
 			return dst
 		}
 		from = next
@@ -104,24 +100,28 @@ func (s *Proportional) pay(now mono.Time, size, cost int) Consumer {
 	return best.consumer
 }
 
-// lowestCosts is the lowest cost, from the given on, of the consumers that work
-// and may carry size bytes, with the lowest round-trip time at that cost, and the
-// next higher cost; -1 where there is none.
-func lowestCosts(now mono.Time, size, from int, consumers []Consumer) (lowest, next int, rtt time.Duration) {
-	lowest, next = -1, -1
+// lowestCosts is the consumer with the lowest round-trip time of those at the
+// lowest cost, from the given on, that work and may carry size bytes; and the next
+// higher cost, -1 where there is none.
+func lowestCosts(now mono.Time, size, from int, consumers []Consumer) (quickest Consumer, next int) {
+	next = -1
 	for _, c := range consumers {
 		cost := c.Cost()
 		if cost < from || !c.Carries(size) || !c.Usable() && !c.Ready(now, size) {
 			continue
 		}
 		switch {
-		case lowest < 0 || cost < lowest:
-			lowest, next, rtt = cost, lowest, c.RTT()
-		case cost == lowest:
-			rtt = min(rtt, c.RTT())
+		case quickest == nil:
+			quickest = c
+		case cost < quickest.Cost():
+			quickest, next = c, quickest.Cost()
+		case cost == quickest.Cost():
+			if c.RTT() < quickest.RTT() {
+				quickest = c
+			}
 		case next < 0 || cost < next:
 			next = cost
 		}
 	}
-	return lowest, next, rtt
+	return quickest, next
 }
