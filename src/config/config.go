@@ -13,6 +13,7 @@ type Config struct {
 	Interface Interface
 	Paths     []Path   // local portal: at least one
 	Listens   []Listen // remote portal: at least one
+	Lines     Lines    // where some of it stands
 }
 
 // DefaultMemoryLimit is half of a small router's memory, in bytes. Half of that

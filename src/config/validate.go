@@ -45,10 +45,23 @@ func (p *parser) build(sections []section) *Config {
 	p.checkSections(c, own, paths, listens)
 	p.checkPaths(c.Paths, paths)
 	p.checkListens(c.Listens, listens)
+	c.Lines = linesOf(own, listens)
 	if least := c.LeastMemory(); c.Interface.MemoryLimit > 0 && c.Interface.MemoryLimit < least && len(p.errs) == 0 {
 		p.fail(own.at("MemoryLimit"), "MemoryLimit", "", &fault{"too little for so many [Path]s or [Listen]s of this MTU", fmt.Sprintf("%dMB or more", (least+999_999)/1_000_000)})
 	}
 	return c
+}
+
+// linesOf is what Clashes tells of a configuration.
+func linesOf(own given, listens []given) Lines {
+	l := Lines{Address: own.at("Address"), Key: own.at("Key"), Routing: own.at("Routing")}
+	if own.has("KeyFile") {
+		l.Key = own.at("KeyFile")
+	}
+	for _, g := range listens {
+		l.Listens = append(l.Listens, g.at("Address"))
+	}
+	return l
 }
 
 // need reports a key that must be there.

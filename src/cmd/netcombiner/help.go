@@ -29,8 +29,9 @@ Example: netcombiner show nc0 --watch
 `
 
 const checkHelp = `Tells every error at once, with line, key and what is allowed. FILE ends in
-.conf or holds a slash; without an argument every file of /etc/netcombiner is
-checked.
+.conf or holds a slash; without one, or with --all, every file of
+/etc/netcombiner is checked. Of several it also tells what they take from each
+other: a port, an address, a key, the interface.
 
 Example: netcombiner check nc0
 `

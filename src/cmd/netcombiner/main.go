@@ -60,7 +60,7 @@ func init() {
 	commands = []command{
 		{"down", "IFACE", "stop a tunnel and undo all it did to the host", downHelp, (*app).down},
 		{"show", "[IFACE] [--json] [--watch]", "show the state of one tunnel, or of all", showHelp, (*app).show},
-		{"check", "[FILE|IFACE]", "tell everything that is wrong with a configuration", checkHelp, (*app).check},
+		{"check", "[--all] [FILE|IFACE …]", "tell everything that is wrong in configurations", checkHelp, (*app).check},
 		{"genkey", "", "print a new key", genkeyHelp, (*app).genkey},
 		{"version", "", "print the version", versionHelp, (*app).version},
 		{"help", "[COMMAND]", "print this, or more about a command", helpHelp, (*app).help},
