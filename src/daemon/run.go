@@ -10,17 +10,22 @@ import (
 )
 
 // Foreground runs a tunnel until a signal, "netcombiner down" or the end of
-// its interface. It logs to stderr.
+// its interface. It logs to stderr, and tells the service manager that started
+// it, if one did and listens.
 func Foreground(o Options) error {
 	protectSecrets()
 	ctx, release := signalContext(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer release()
+	manager := newNotifier()
 	t := newTunnel(o, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	_, dev, err := t.prepare()
 	if err != nil {
 		return errors.Join(err, t.stop())
 	}
-	return t.run(ctx, dev, func() error { return nil })
+	return t.run(ctx, dev, func() error {
+		t.undoLater("what the service manager was told", manager.running(t.Status))
+		return nil
+	})
 }
 
 // signalContext ends with the first of these signals. A closed stderr or a
