@@ -12,6 +12,9 @@ type Status struct {
 	Paths     []Path   `json:"paths"` // in the order of the configuration
 	Tunnel    Tunnel   `json:"tunnel"`
 	Rejected  Rejected `json:"rejected"`
+	// Totals are what was carried in this calendar month and those before it, latest
+	// first, across restarts; at most 13.
+	Totals []Month `json:"totals,omitempty"`
 	// Hints say, in words, what is probably wrong and what to do. Absent while
 	// nothing is; for people, so a program should not take them apart.
 	Hints []string `json:"hints,omitempty"`
@@ -45,7 +48,30 @@ type Path struct {
 	Rx                Count   `json:"rx"`
 	LostPackets       uint64  `json:"lost_packets"`
 	ReinjectedPackets uint64  `json:"reinjected_packets"` // sent again on another path
+	StateS            float64 `json:"state_s"`            // since the state last changed; standby counts as up
+	Failures          uint64  `json:"failures"`           // how often it stopped working
 	Quota             *Quota  `json:"quota,omitempty"`    // where the configuration has one
+}
+
+// Month is what the tunnel and its paths carried in one.
+type Month struct {
+	Month  string      `json:"month"` // 2006-01, by the host's clock; "": that was never set
+	Tunnel Carried     `json:"tunnel"`
+	Paths  []PathTotal `json:"paths"` // by name, also of those that are no more
+}
+
+// Carried is what crossed in both directions.
+type Carried struct {
+	Tx Count `json:"tx"`
+	Rx Count `json:"rx"`
+}
+
+// PathTotal is what one path carried in a month.
+type PathTotal struct {
+	Name        string `json:"name"`
+	Tx          Count  `json:"tx"`
+	Rx          Count  `json:"rx"`
+	LostPackets uint64 `json:"lost_packets"`
 }
 
 // Quota is what a path has carried in its month, sent and received, in outer

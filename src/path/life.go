@@ -175,6 +175,7 @@ func (p *Path) to(now mono.Time, s State) (events Events) {
 	switch p.state {
 	case Up:
 		events |= EventRescue
+		p.Failures++
 	case Failed:
 		p.doubted = now
 	}
@@ -310,6 +311,7 @@ func (p *Path) Tick(now mono.Time, active, standby bool) (events Events) {
 		p.overdue++
 		p.pingDue = true
 		if p.overdue >= overdueFails && now.Sub(p.quietSince()) >= p.patience(now) {
+			p.Silence = now.Sub(p.quietSince())
 			return p.to(now, Failed)
 		}
 		p.suspect, p.doubted = true, now

@@ -110,6 +110,9 @@ type Path struct {
 	// ControlTrailer the same for a control message. The session's suite says.
 	Trailer, ControlTrailer int
 
+	// Silence is how long no acknowledgement had come when the path last failed.
+	Silence time.Duration
+
 	state    State
 	since    mono.Time // of the state
 	overhead int       // bytes of IP and transport headers
@@ -167,6 +170,7 @@ type Counters struct {
 	RxPackets, RxBytes uint64 // the same, received: authentic and fresh
 	Lost               uint64 // messages sent that the peer gave up
 	Reinjected         uint64 // inner packets sent here and given to another path too
+	Failures           uint64 // how often it was up, and then no more
 }
 
 // New returns a path that is down.

@@ -48,6 +48,8 @@ type core struct {
 	exchange  *exchange.Exchange
 	paths     [wire.MaxPaths]*path.Path
 	numbers   [wire.MaxPaths]numbers
+	histories [wire.MaxPaths]history
+	why       string       // paths stop working just now, if their state does not tell
 	order     []*path.Path // those that exist
 	clock     path.PeerClock
 	consumers []exchange.Consumer // the same
@@ -65,6 +67,7 @@ type core struct {
 	lastUsable mono.Time // when that, and a session, was last so
 	nextChore  mono.Time
 
+	tally    tally
 	rejected control.Rejected
 	rx       control.Count
 	unread   uint64 // inner packets from the TUN dropped for want of a buffer
@@ -157,6 +160,7 @@ func (k *core) dropPath(now mono.Time, p *path.Path) {
 	k.act(now, p, p.Detach(now))
 	k.rescue(p)
 	p.Forget()
+	k.tally.leave(p)
 	k.paths[p.ID], k.numbers[p.ID].next = nil, p.NextSequence()
 	for i, q := range k.order {
 		if q == p {
@@ -225,12 +229,7 @@ func (k *core) act(now mono.Time, p *path.Path, events path.Events) {
 	if events&(path.EventUp|path.EventFailed) != 0 {
 		k.changed |= 1 << p.ID
 	}
-	if events&path.EventUp != 0 {
-		k.note(slog.LevelInfo, "path up", "path", p.Name, "remote", p.Endpoint().Remote)
-	}
-	if events&path.EventFailed != 0 {
-		k.note(slog.LevelWarn, "path failed", "path", p.Name, "remote", p.Endpoint().Remote)
-	}
+	k.tell(now, p)
 	if events&path.EventRescue != 0 {
 		state, _ := p.State()
 		if state == path.Up && !k.anyUsable() {

@@ -70,6 +70,7 @@ func (k *core) keys(now mono.Time, events session.Events) {
 		k.sameAddress = false
 		k.clock = path.PeerClock{}
 		k.deliver = k.exchange.Resequencer.Reset(k.deliver)
+		k.why = whyPeer
 		for i := len(k.order) - 1; i >= 0; i-- {
 			if p := k.order[i]; k.local {
 				k.act(now, p, p.Reset(now))
@@ -77,6 +78,7 @@ func (k *core) keys(now mono.Time, events session.Events) {
 				k.dropPath(now, p)
 			}
 		}
+		k.why = ""
 		// The peer before this one may have forwarded what it did not live to
 		// acknowledge, and this one cannot know.
 		k.exchange.DropRescues()
@@ -127,6 +129,9 @@ func (k *core) rekey(now mono.Time, sent uint64) {
 	hello := k.session.Rekey(now, sent)
 	if hello == nil {
 		return
+	}
+	if age := k.session.Age(now); age >= rekeyFails {
+		k.complain(now, noNewKeys, "the remote portal does not answer when asked for new keys; it is asked again, and at 2 minutes all paths begin anew", "keys_age", rounded(age))
 	}
 	for _, p := range k.order {
 		if s, _ := p.State(); s == path.Up && !p.Suspect() {

@@ -178,9 +178,11 @@ func (k *core) frames(now mono.Time, p *path.Path, r *received) {
 		case wire.FrameClose:
 			k.note(slog.LevelInfo, "the other portal leaves")
 			k.keys(now, k.session.Drop())
+			k.why = whyLeft
 			for _, q := range k.order {
 				k.act(now, q, q.Reset(now))
 			}
+			k.why = ""
 			return
 		}
 	}

@@ -21,6 +21,9 @@ const (
 	// complainAfter is how long nothing works before it is said why.
 	complainAfter = 5 * time.Second
 	complainAgain = 10 * time.Minute
+	// rekeyFails is how old keys are that should long have been renewed: there
+	// were several tries.
+	rekeyFails = 110 * time.Second
 )
 
 // The complaints, each with a clock of its own.
@@ -31,6 +34,7 @@ const (
 	addressesChanged
 	mtuTooLong
 	notHidden
+	noNewKeys
 	complaints // how many
 )
 

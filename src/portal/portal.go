@@ -9,7 +9,7 @@
 //	reader of a flow     messages → open → core.receive → TUN     (receiver.go)
 //	timekeeper           core.settle when something is due        (portal.go)
 //	keeper of a path     resolves, dials, dials again             (keeper.go)
-//	keeper of quotas     counts what paths carry in a month       (quotas.go)
+//	keeper of quotas     counts what is carried in a month        (quotas.go)
 //
 // No path's goroutines ever wait for another's, but for the lock, which nobody
 // holds while it waits for a device.
@@ -58,7 +58,7 @@ type Options struct {
 	// Addresses lists the addresses of an interface; may be nil.
 	Addresses func(device string) ([]netip.Addr, error)
 	Log       *slog.Logger
-	// QuotaFile is where the paths' quotas are counted across restarts; "": they
+	// QuotaFile is where quotas and totals are counted across restarts; "": they
 	// are not.
 	QuotaFile string
 	// Wall is time.Now, but for tests: the clock that tells the month.
@@ -91,7 +91,7 @@ type Portal struct {
 	mtu        atomic.Int64                  // the tunnel's, for the TUN's reader
 	keys       atomic.Pointer[session.Table] // for the flows' readers
 	keepers    []*keeper                     // of the local portal
-	quotas     *quotas                       // nil where no path has one
+	quotas     *quotas                       // nil before Run
 
 	mu      sync.Mutex
 	core    *core
@@ -180,9 +180,7 @@ func (p *Portal) Run(ctx context.Context, ready func()) error {
 		p.shut()
 		return err
 	}
-	if p.quotas != nil {
-		p.goRun(func() { p.keepQuotas(ctx) })
-	}
+	p.goRun(func() { p.keepQuotas(ctx) })
 	p.goRun(func() { p.keepTime(ctx) })
 	p.goRun(func() { p.readTUN(ctx) })
 	if ready != nil {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"netcombiner/src/control"
@@ -13,45 +16,52 @@ import (
 	"netcombiner/src/wire"
 )
 
-// quotaEvery is how often what the paths carried is counted. So much later at
-// most a path learns that its quota is used up.
-const quotaEvery = time.Second
+const (
+	// quotaEvery is how often what the paths carried is counted where one has a
+	// quota. So much later at most a path learns that it is used up.
+	quotaEvery = time.Second
+	// totalsEvery is the same where none has: an idle tunnel sleeps.
+	totalsEvery = time.Minute
+)
 
-// quotas holds the local portal's paths to their monthly quotas. It counts what
-// they send and receive; the remote learns what follows from a Join.
+// quotas counts what the tunnel and its paths carry, by months, and holds the
+// local portal's paths to their monthly quotas; the remote learns what follows
+// from a Join.
 //
 // A path whose quota is used up gets the reserve metric: from then on it carries
 // what keeps it alive, and data only while every other path has failed. To lose
 // the Internet for what is left of the month would be worse than the bill.
 type quotas struct {
 	book      *quota.Book
-	counted   map[*path.Path]uint64 // bytes of its counters that the book has
-	complaint string                // last logged
+	every     time.Duration
+	tunnel    quota.Traffic // what the book has of the tunnel's counters
+	complaint string        // last logged
 }
 
-// openQuotas reads the book, where any path has a quota. Before the paths open.
+// openQuotas reads the book. Before the paths open.
 func (p *Portal) openQuotas() {
 	var plans []quota.Plan
+	every := totalsEvery
 	for _, c := range p.Config.Paths {
 		if c.Quota > 0 {
 			plans = append(plans, quota.Plan{Path: c.Name, Limit: c.Quota, Day: c.QuotaReset})
+			every = quotaEvery
 		}
-	}
-	if plans == nil {
-		return
 	}
 	now := p.clock.Now()
 	book, err := quota.Open(p.QuotaFile, now, plans)
 	if err != nil && p.QuotaFile != "" {
-		p.Log.Warn("quotas: " + err.Error())
+		p.Log.Warn("quotas and totals: " + err.Error())
 	}
 	book.Observe(now, p.Wall())
-	p.quotas = &quotas{book: book, counted: map[*path.Path]uint64{}}
+	p.mu.Lock()
+	p.quotas = &quotas{book: book, every: every}
+	p.mu.Unlock()
 }
 
 // keepQuotas counts until ctx ends.
 func (p *Portal) keepQuotas(ctx context.Context) {
-	tick := time.NewTicker(quotaEvery)
+	tick := time.NewTicker(p.quotas.every)
 	defer tick.Stop()
 	for {
 		select {
@@ -75,9 +85,6 @@ func (p *Portal) keepQuotas(ctx context.Context) {
 
 // closeQuotas counts the last, when nothing is sent any more, and saves.
 func (p *Portal) closeQuotas() {
-	if p.quotas == nil {
-		return
-	}
 	p.mu.Lock()
 	now := p.clock.Now()
 	p.countQuotas(now, p.Wall())
@@ -86,17 +93,22 @@ func (p *Portal) closeQuotas() {
 	p.saveQuotas(text)
 }
 
-// countQuotas enters what the paths carried, and acts on it. Under the lock.
+// countQuotas enters what was carried, and acts on it. Under the lock.
 func (p *Portal) countQuotas(now mono.Time, wall time.Time) {
-	q := p.quotas
-	for _, k := range p.keepers {
-		carried := k.path.TxBytes + k.path.RxBytes
-		q.book.Count(k.path.Name, carried-q.counted[k.path])
-		q.counted[k.path] = carried
-	}
-	q.book.Observe(now, wall)
+	p.quotas.count(p.core)
+	p.quotas.book.Observe(now, wall)
 	for _, k := range p.keepers {
 		p.enforceQuota(k.path)
+	}
+}
+
+// count enters what the tunnel and its paths carried. Under the lock.
+func (q *quotas) count(k *core) {
+	k.tally.take(k.order, q.book.Count)
+	now := quota.Traffic{TxPackets: k.exchange.TxPackets, TxBytes: k.exchange.TxBytes, RxPackets: k.rx.Packets, RxBytes: k.rx.Bytes}
+	if carried := now.Minus(q.tunnel); carried != (quota.Traffic{}) {
+		q.book.CountTunnel(carried)
+		q.tunnel = now
 	}
 }
 
@@ -133,7 +145,7 @@ func (p *Portal) saveQuotas(text []byte) {
 		p.quotas.complaint = ""
 	} else if s := err.Error(); s != p.quotas.complaint {
 		p.quotas.complaint = s
-		p.Log.Warn("cannot save the quotas, and a restart would forget what was used: make room on the disk, or set NETCOMBINER_STATE_DIR", "why", err)
+		p.Log.Warn("cannot save quotas and totals, and a restart would forget what was carried: make room on the disk, or set NETCOMBINER_STATE_DIR", "why", err)
 	}
 }
 
@@ -160,4 +172,26 @@ func (q *quotas) hints() (all []string) {
 		}
 	}
 	return all
+}
+
+// totals are what was carried, by months; nil before the portal runs. Under the lock.
+func (q *quotas) totals(k *core) (all []control.Month) {
+	if q == nil {
+		return nil
+	}
+	q.count(k)
+	for _, m := range q.book.Months() {
+		month := control.Month{Month: strings.TrimSuffix(m.Begins, "-01"), Paths: []control.PathTotal{}}
+		month.Tunnel.Tx, month.Tunnel.Rx = directions(m.Tunnel)
+		for _, name := range slices.Sorted(maps.Keys(m.Paths)) {
+			tx, rx := directions(m.Paths[name])
+			month.Paths = append(month.Paths, control.PathTotal{Name: name, Tx: tx, Rx: rx, LostPackets: m.Paths[name].Lost})
+		}
+		all = append(all, month)
+	}
+	return all
+}
+
+func directions(t quota.Traffic) (tx, rx control.Count) {
+	return control.Count{Packets: t.TxPackets, Bytes: t.TxBytes}, control.Count{Packets: t.RxPackets, Bytes: t.RxBytes}
 }

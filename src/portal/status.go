@@ -36,12 +36,13 @@ func (p *Portal) Status() control.Status {
 	st.Tunnel.Queue = control.Queue{Packets: packets, Bytes: bytes, DelayMs: ms(delay), Dropped: x.Dropped() + k.unread + k.unheard}
 	r := &x.Resequencer
 	st.Tunnel.Resequencer = control.Resequencer{Held: r.Held(), ReleasedLate: r.ReleasedLate, HoldMs: ms(r.Hold())}
+	st.Totals = p.quotas.totals(k)
 	st.Hints = append(k.hints(now, now.Sub(p.started)), p.quotas.hints()...)
 	return st
 }
 
 func (p *Portal) pathStatus(now mono.Time, q *path.Path) control.Path {
-	state, _ := q.State()
+	state, since := q.State()
 	s := control.Path{
 		Name: q.Name, State: state.String(), Transport: q.Transport, Metric: q.Metric, Congestion: q.Congestion,
 		RTTMs: ms(q.RTT()), RTTMinMs: ms(q.MinRTT()), Loss: q.Loss(), RateBps: q.RateBps(now),
@@ -49,6 +50,7 @@ func (p *Portal) pathStatus(now mono.Time, q *path.Path) control.Path {
 		Tx:          control.Count{Packets: q.TxPackets, Bytes: q.TxBytes},
 		Rx:          control.Count{Packets: q.RxPackets, Bytes: q.RxBytes},
 		LostPackets: q.Lost, ReinjectedPackets: q.Reinjected,
+		StateS: now.Sub(since).Seconds(), Failures: q.Failures,
 	}
 	if state == path.Up && (q.Spared || q.Metric > p.core.serving()) {
 		s.State = "standby"

@@ -15,45 +15,51 @@ import (
 const (
 	// saveEvery is how often the file is written at most: it may be on flash.
 	saveEvery = 5 * time.Minute
+	// saveTotals is how often it is written for the totals alone.
+	saveTotals = 15 * time.Minute
 	// saveIdle is how often it is written where little was counted: less than
-	// littlePart of the limit.
-	saveIdle   = time.Hour
-	littlePart = 1000
+	// littlePart of a limit, or littleTotal bytes.
+	saveIdle    = time.Hour
+	littlePart  = 1000
+	littleTotal = 1e6
 	// maxFile is more than a book ever has, in bytes.
 	maxFile = 1 << 20
 )
 
 // contents is what the file holds.
 type contents struct {
-	Paths map[string][]month `json:"paths"`
+	Paths  map[string][]month[bytes] `json:"paths"` // quotas
+	Totals []month[totals]           `json:"totals"`
 }
 
 // Open returns the book that is kept in file. It always returns one: the error
-// says why it begins with nothing used, for a person to be warned. Without a
-// file ("") the counts last no longer than the process.
+// says why it begins with nothing used, for a person to be warned; where there
+// is no file yet, that is so only with a quota. Without a file ("") the counts
+// last no longer than the process.
 func Open(file string, now mono.Time, plans []Plan) (*Book, error) {
-	b := &Book{file: file, meters: map[string]*meter{}, saved: now}
+	b := &Book{file: file, meters: map[string]*allowance{}, saved: now}
 	read, err := readFile(file)
-	b.others = read.Paths
-	for _, p := range plans {
-		m := &meter{plan: p, months: b.others[p.Path]}
-		if len(m.months) == 0 {
-			m.months = []month{{}}
-		}
-		m.saved = m.current().Used
-		b.meters[p.Path] = m
-		delete(b.others, p.Path)
+	if errors.Is(err, os.ErrNotExist) && len(plans) == 0 {
+		err = nil
 	}
+	b.idle = read.Paths
+	for _, p := range plans {
+		a := &allowance{meter: newMeter(p.Day, monthsKept, b.idle[p.Path]), limit: p.Limit}
+		a.saved = a.current().Used
+		b.meters[p.Path] = a
+		delete(b.idle, p.Path)
+	}
+	b.totals = newMeter(1, totalsKept, read.Totals)
 	return b, err
 }
 
 func readFile(name string) (c contents, err error) {
 	f, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return c, fmt.Errorf("there is no %s yet: every quota counts from 0 now", name)
+		return c, missing(name)
 	}
 	if err != nil {
-		return c, fmt.Errorf("%w: every quota counts from 0 now", err)
+		return c, fmt.Errorf("%w: every month counts from 0 now", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFile))
@@ -64,21 +70,45 @@ func readFile(name string) (c contents, err error) {
 		err = c.check()
 	}
 	if err != nil {
-		return contents{}, fmt.Errorf("%s is damaged (%w): every quota counts from 0 now", name, err)
+		return contents{}, fmt.Errorf("%s is damaged (%w): every month counts from 0 now", name, err)
 	}
 	return c, nil
 }
 
+// missing is the error for a file that is not there yet.
+type missing string
+
+func (m missing) Error() string {
+	return "there is no " + string(m) + " yet: every quota counts from 0 now"
+}
+
+func (missing) Unwrap() error { return os.ErrNotExist }
+
 // check finds what no book of ours has.
 func (c *contents) check() error {
 	for path, months := range c.Paths {
-		if len(months) == 0 || len(months) > monthsKept {
-			return fmt.Errorf("%d months of %q", len(months), path)
+		if len(months) == 0 {
+			return fmt.Errorf("no months of %q", path)
 		}
-		for _, m := range months {
-			if _, err := time.Parse(dateForm, m.Begins); err != nil && m.Begins != "" {
-				return fmt.Errorf("%q begins no month", m.Begins)
-			}
+		if err := checkMonths(months, monthsKept); err != nil {
+			return fmt.Errorf("%q: %w", path, err)
+		}
+	}
+	for _, m := range c.Totals {
+		if len(m.Used.Paths) > maxNames+1 {
+			return fmt.Errorf("%d paths in %s", len(m.Used.Paths), m.Begins)
+		}
+	}
+	return checkMonths(c.Totals, totalsKept)
+}
+
+func checkMonths[T any](months []month[T], most int) error {
+	if len(months) > most {
+		return fmt.Errorf("%d months", len(months))
+	}
+	for _, m := range months {
+		if _, err := time.Parse(dateForm, m.Begins); err != nil && m.Begins != "" {
+			return fmt.Errorf("%q begins no month", m.Begins)
 		}
 	}
 	return nil
@@ -86,10 +116,14 @@ func (c *contents) check() error {
 
 // Due says that it is time to save.
 func (b *Book) Due(now mono.Time) bool {
-	for _, m := range b.meters {
-		switch used := m.current().Used; {
-		case used == m.saved || now.Sub(b.saved) < saveEvery:
-		case now.Sub(b.saved) >= saveIdle, used < m.saved, used-m.saved >= m.plan.Limit/littlePart:
+	since := now.Sub(b.saved)
+	if since >= saveTotals && b.unsaved >= littleTotal || since >= saveIdle && b.unsaved > 0 {
+		return true
+	}
+	for _, a := range b.meters {
+		switch used := a.current().Used; {
+		case used == a.saved || since < saveEvery:
+		case since >= saveIdle, used < a.saved, uint64(used-a.saved) >= a.limit/littlePart:
 			return true
 		}
 	}
@@ -99,15 +133,15 @@ func (b *Book) Due(now mono.Time) bool {
 // Text returns what is to be written to the file, and takes it for saved: one
 // that cannot be written is not tried again before the next is Due.
 func (b *Book) Text(now mono.Time) []byte {
-	c := contents{Paths: map[string][]month{}}
-	for path, months := range b.others {
+	c := contents{Paths: map[string][]month[bytes]{}, Totals: b.totals.months}
+	for path, months := range b.idle {
 		c.Paths[path] = months
 	}
-	for path, m := range b.meters {
-		c.Paths[path] = m.months
-		m.saved = m.current().Used
+	for path, a := range b.meters {
+		c.Paths[path] = a.months
+		a.saved = a.current().Used
 	}
-	b.saved = now
+	b.unsaved, b.saved = 0, now
 	text, err := json.MarshalIndent(c, "", "\t")
 	if err != nil {
 		panic("quota: " + err.Error()) // strings and numbers only

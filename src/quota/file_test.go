@@ -33,7 +33,7 @@ func TestOtherPathsStayInTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Count("dsl", 5)
+	b.Count("dsl", Traffic{RxBytes: 5})
 	if err := b.Write(b.Text(u.now)); err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func (u *tester) restart() {
 func (u *tester) pass(d time.Duration, bytes uint64) {
 	for ; d > 0; d -= time.Minute {
 		u.now, u.wall = u.now.Add(time.Minute), u.wall.Add(time.Minute)
-		u.Count("lte", bytes)
+		u.Count("lte", Traffic{TxPackets: 1, TxBytes: bytes - bytes/2, RxBytes: bytes / 2})
 		u.Observe(u.now, u.wall)
 	}
 }
@@ -75,7 +75,7 @@ func (u *tester) expect(used uint64, resets string) {
 func TestAMonthIsCountedAndBeginsAnew(t *testing.T) {
 	u := newTester(t, "", 1)
 	u.pass(10*time.Minute, gb)
-	u.Count("dsl", gb) // which has no quota
+	u.Count("dsl", Traffic{TxBytes: gb}) // which has no quota
 	u.expect(10*gb, "2026-12-01")
 	if use, _ := u.Use("lte"); use.UsedUp() {
 		t.Error("used up at 10 of 50")
@@ -111,7 +111,7 @@ func TestTheResetDay(t *testing.T) {
 		{31, "2027-02-28 12:00", "2027-02-28", "2027-03-31"},
 		{30, "2028-02-28 12:00", "2028-01-30", "2028-02-29"},
 	} {
-		m := meter{plan: Plan{Day: c.day}, months: []month{{}}}
+		m := newMeter[bytes](c.day, monthsKept, nil)
 		m.observe(1, date(c.at))
 		if got := m.current().Begins; got != c.begins || m.resets() != c.resets {
 			t.Errorf("day %d at %s: from %s to %s, want %s to %s", c.day, c.at, got, m.resets(), c.begins, c.resets)
