@@ -17,7 +17,7 @@ import (
 // those of lower layers, and none of its own.
 var layers = [][]string{
 	{"superpacket", "kernels"},
-	{"mono", "wire", "replay", "auth", "config", "control", "transport", "linkwatch", "tundevice", "routing/nstest"},
+	{"mono", "wire", "replay", "auth", "config", "control", "transport", "linkwatch", "tundevice", "routing/nstest", "service"},
 	{"packet", "congestion", "quota", "handshake", "udpsocket", "transport/transporttest", "tundevice/tuntest", "routing", "testbed/link", "testbed/netns"},
 	{"path", "exchange", "session", "simnet", "transport/udp", "transport/tcp", "transport/ip", "daemon", "testbed/emulator", "testbed/measure"},
 	{"portal", "testbed/lab"},

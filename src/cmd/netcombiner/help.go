@@ -41,6 +41,17 @@ const genkeyHelp = `The key is a secret that both portals share: the same line i
 Example: (umask 077; netcombiner genkey > /etc/netcombiner/nc0.key)
 `
 
+const serviceHelp = `  install    start it at each boot; "start" starts it now
+  uninstall  stop it, and start it no more
+  start, stop
+  status     exit status 1 when the service does not run
+
+It is for hosts without a package of netcombiner, and knows systemd, OpenRC and
+SysV init.
+
+Example: netcombiner service install nc0 && netcombiner service start nc0
+`
+
 const versionHelp = `Example: netcombiner version
 `
 

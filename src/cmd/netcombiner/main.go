@@ -17,6 +17,7 @@ import (
 
 	"netcombiner/src/config"
 	"netcombiner/src/daemon"
+	"netcombiner/src/service"
 )
 
 func main() {
@@ -38,10 +39,11 @@ type app struct {
 	in, out, err *os.File
 	configDir    string // where IFACE.conf is
 	system       daemon.System
+	host         func() (service.Host, error) // where services are installed
 }
 
 func newApp() *app {
-	return &app{os.Stdin, os.Stdout, os.Stderr, "/etc/netcombiner", system()}
+	return &app{os.Stdin, os.Stdout, os.Stderr, "/etc/netcombiner", system(), service.This}
 }
 
 // command is a word that may stand in the place of an interface.
@@ -62,13 +64,14 @@ func init() {
 		{"show", "[IFACE] [--json] [--watch]", "show the state of one tunnel, or of all", showHelp, (*app).show},
 		{"check", "[--all] [FILE|IFACE …]", "tell everything that is wrong in configurations", checkHelp, (*app).check},
 		{"genkey", "", "print a new key", genkeyHelp, (*app).genkey},
+		{"service", "install|uninstall|start|stop|status IFACE", "let the host start a tunnel at boot", serviceHelp, (*app).service},
 		{"version", "", "print the version", versionHelp, (*app).version},
 		{"help", "[COMMAND]", "print this, or more about a command", helpHelp, (*app).help},
 	}
 }
 
 // reserved words will be commands of a later version, and so no interfaces.
-var reserved = []string{"init", "set", "add", "remove", "reload", "service"}
+var reserved = []string{"init", "set", "add", "remove", "reload"}
 
 func find(name string) (command, bool) {
 	i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })

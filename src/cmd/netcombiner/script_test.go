@@ -19,6 +19,7 @@ import (
 	"netcombiner/src/config"
 	"netcombiner/src/control"
 	"netcombiner/src/daemon"
+	"netcombiner/src/service"
 	"netcombiner/src/tundevice"
 	"netcombiner/src/tundevice/tuntest"
 )
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 		a := newApp()
 		a.configDir = os.Getenv("NC_CONFIG_DIR")
 		a.system = testSystem()
+		a.host = testHost
 		os.Exit(a.main(os.Args[1:]))
 	}})
 }
@@ -167,6 +169,14 @@ func testSystem() daemon.System {
 		s.CreateTUN, s.AdoptTUN, s.Configure = real.CreateTUN, real.AdoptTUN, real.Configure
 	}
 	return s
+}
+
+// testHost is a host in the folder NC_ROOT, whose service manager only has what
+// it is told written down.
+func testHost() (service.Host, error) {
+	return service.Host{Root: os.Getenv("NC_ROOT"), Program: os.Getenv("NC_PROGRAM"), Run: func(name string, args ...string) error {
+		return step(strings.Join(append([]string{name}, args...), " "))
+	}}, nil
 }
 
 func step(what string) error {

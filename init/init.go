@@ -1,0 +1,20 @@
+// Package initfiles holds the files in this directory, by which service
+// managers run tunnels. The packages install them as they are; "netcombiner
+// service install" does so on hosts without a package.
+package initfiles
+
+import _ "embed"
+
+// Program is where these files take netcombiner to be.
+const Program = "/usr/sbin/netcombiner"
+
+var (
+	//go:embed netcombiner@.service
+	Systemd string
+
+	//go:embed netcombiner.openrc
+	OpenRC string
+
+	//go:embed netcombiner.sysv
+	SysV string
+)

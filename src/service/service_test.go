@@ -1,0 +1,225 @@
+package service
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	initfiles "netcombiner/init"
+)
+
+// double is a host in a folder, whose service manager enables by files, as the
+// real ones do, and runs nothing.
+type double struct {
+	Host
+	t   *testing.T
+	ran []string
+}
+
+func newDouble(t *testing.T, directories ...string) *double {
+	d := &double{t: t}
+	d.Host = Host{Root: t.TempDir(), Program: "/opt/netcombiner", Run: d.run}
+	for _, dir := range append(directories, "/etc/systemd/system/multi-user.target.wants", "/etc/init.d", "/etc/runlevels/default") {
+		if err := os.MkdirAll(d.path(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+func (d *double) run(name string, args ...string) error {
+	line := strings.TrimPrefix(strings.Join(append([]string{name}, args...), " "), d.Root)
+	d.ran = append(d.ran, line)
+	words := strings.Fields(line)
+	enable := func(trace string) error { return os.WriteFile(d.path(trace), nil, 0o600) }
+	disable := func(trace string) error { return os.Remove(d.path(trace)) }
+	switch {
+	case strings.HasPrefix(line, "systemctl --quiet enable"):
+		return enable("/etc/systemd/system/multi-user.target.wants/" + words[3])
+	case strings.HasPrefix(line, "systemctl --quiet disable"):
+		return disable("/etc/systemd/system/multi-user.target.wants/" + words[3])
+	case strings.HasPrefix(line, "rc-update --quiet add"):
+		return enable("/etc/runlevels/default/" + words[3])
+	case strings.HasPrefix(line, "rc-update --quiet --all del"):
+		return disable("/etc/runlevels/default/" + words[4])
+	case strings.HasPrefix(line, "update-rc.d -f"):
+		return disable("/etc/rc2.d/S01" + words[2])
+	case strings.HasPrefix(line, "update-rc.d"):
+		return enable("/etc/rc2.d/S01" + words[1])
+	case strings.HasPrefix(line, "chkconfig --add"):
+		return enable("/etc/rc3.d/S01" + words[2])
+	case strings.HasPrefix(line, "chkconfig --del"):
+		return disable("/etc/rc3.d/S01" + words[2])
+	}
+	return nil
+}
+
+func (d *double) find(iface string) *Service {
+	d.t.Helper()
+	s, err := d.Find(iface)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return s
+}
+
+func (d *double) files() (all []string) {
+	_ = filepath.WalkDir(d.Root, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			all = append(all, strings.TrimPrefix(path, d.Root))
+		}
+		return err
+	})
+	return all
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Under each manager: what install makes, uninstall takes away, and the file
+// that tunnels share goes with the last of them.
+func TestInstallAndUninstall(t *testing.T) {
+	for name, tc := range map[string]struct {
+		directories []string
+		file, text  string
+		commands    []string
+	}{
+		"systemd": {
+			[]string{"/run/systemd/system"}, "/etc/systemd/system/netcombiner@.service", initfiles.Systemd,
+			[]string{
+				"systemctl daemon-reload", "systemctl --quiet enable netcombiner@nc0.service",
+				"systemctl start netcombiner@nc0.service", "systemctl --quiet is-active netcombiner@nc0.service",
+				"systemctl stop netcombiner@nc0.service", "systemctl --quiet disable netcombiner@nc0.service", "systemctl daemon-reload",
+			},
+		},
+		"OpenRC": {
+			[]string{"/run/openrc"}, "/etc/init.d/netcombiner", initfiles.OpenRC,
+			[]string{
+				"rc-update --quiet add netcombiner.nc0 default",
+				"rc-service netcombiner.nc0 start", "rc-service --quiet netcombiner.nc0 status",
+				"rc-service --ifstarted netcombiner.nc0 stop", "rc-update --quiet --all del netcombiner.nc0",
+			},
+		},
+		"SysV init": {
+			[]string{"/etc/rc2.d", "/usr/sbin/update-rc.d"}, "/etc/init.d/netcombiner", initfiles.SysV,
+			[]string{
+				"update-rc.d netcombiner.nc0 defaults",
+				"/etc/init.d/netcombiner.nc0 start", "/etc/init.d/netcombiner.nc0 status",
+				"/etc/init.d/netcombiner.nc0 stop", "update-rc.d -f netcombiner.nc0 remove",
+			},
+		},
+		"SysV init without update-rc.d": {
+			[]string{"/etc/rc2.d", "/etc/rc3.d"}, "/etc/init.d/netcombiner", initfiles.SysV,
+			[]string{
+				"chkconfig --add netcombiner.nc0",
+				"/etc/init.d/netcombiner.nc0 start", "/etc/init.d/netcombiner.nc0 status",
+				"/etc/init.d/netcombiner.nc0 stop", "chkconfig --del netcombiner.nc0",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDouble(t, tc.directories...)
+			s := d.find("nc0")
+			if !strings.HasPrefix(name, s.Manager) {
+				t.Fatalf("%s runs this host", s.Manager)
+			}
+			check(t, s.Install())
+			check(t, s.Start())
+			if !s.Installed() || !s.Running() {
+				t.Error("installed and started, and not there")
+			}
+			got, err := os.ReadFile(d.path(tc.file))
+			want := strings.ReplaceAll(tc.text, "/usr/sbin/netcombiner", "/opt/netcombiner")
+			if err != nil || string(got) != want || want == tc.text {
+				t.Errorf("the service file: %v\n%s", err, got)
+			}
+			check(t, s.Uninstall())
+			if !slices.Equal(d.ran, tc.commands) {
+				t.Errorf("ran    %q\nwanted %q", d.ran, tc.commands)
+			}
+			if left := d.files(); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+
+			other := d.find("nc1")
+			check(t, s.Install())
+			check(t, s.Install())
+			check(t, other.Install())
+			check(t, s.Uninstall())
+			if s.Installed() || !other.Installed() || !d.has(tc.file) {
+				t.Errorf("one of two was uninstalled: %q is left", d.files())
+			}
+			check(t, other.Uninstall())
+			if left := d.files(); len(left) > 0 {
+				t.Errorf("left behind by the last: %q", left)
+			}
+		})
+	}
+}
+
+// A service file that somebody has edited is not lost.
+func TestEditedServiceFileIsKept(t *testing.T) {
+	d := newDouble(t, "/run/systemd/system")
+	s := d.find("nc0")
+	check(t, os.WriteFile(d.path(s.file), []byte("mine"), 0o600))
+	check(t, s.Install())
+	if old, err := os.ReadFile(d.path(s.file + ".old")); err != nil || string(old) != "mine" {
+		t.Errorf("%q, %v", old, err)
+	}
+}
+
+// Where a package brought the unit, that one is used, and left.
+func TestPackagesUnit(t *testing.T) {
+	d := newDouble(t, "/run/systemd/system", "/usr/lib/systemd/system/netcombiner@.service")
+	s := d.find("nc0")
+	check(t, s.Install())
+	if d.has(s.file) {
+		t.Errorf("%s hides the package's", s.file)
+	}
+	check(t, s.Uninstall())
+}
+
+func TestHostsThatAreNotKnown(t *testing.T) {
+	for directory, iface := range map[string]string{"/etc/openwrt_release": "nc0", "/etc/nothing": "nc0", "/run/systemd/system": "a+b"} {
+		if s, err := newDouble(t, directory).Find(iface); err == nil {
+			t.Errorf("%s: %s", directory, s.Manager)
+		}
+	}
+}
+
+func TestNoProgramThatIsHidden(t *testing.T) {
+	d := newDouble(t, "/run/systemd/system")
+	d.Program = "/root/build/netcombiner"
+	if err := d.find("nc0").Install(); err == nil || len(d.files()) > 0 {
+		t.Errorf("%v, %q", err, d.files())
+	}
+}
+
+// A full disk, or a directory that cannot be written, leaves the old file whole.
+func TestServiceFileThatCannotBeWritten(t *testing.T) {
+	d := newDouble(t, "/run/systemd/system", "/etc/systemd/system/netcombiner@.service.new")
+	s := d.find("nc0")
+	if err := s.Install(); err == nil || len(d.ran) > 0 {
+		t.Errorf("%v, %q", err, d.ran)
+	}
+}
+
+func TestRun(t *testing.T) {
+	if err := run("true"); err != nil {
+		t.Error(err)
+	}
+	err := run("sh", "-c", "echo out of luck; exit 3")
+	if err == nil || err.Error() != "sh -c echo out of luck; exit 3: out of luck (exit status 3)" {
+		t.Error(err)
+	}
+	if err := run("/no/such"); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
