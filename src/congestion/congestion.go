@@ -99,6 +99,17 @@ func New(name string, rate int64) (Controller, error) {
 	return nil, fmt.Errorf("congestion %q is not one of bbr, newreno, none", name)
 }
 
+// SetRate changes the ceiling of a controller that New returned. What it knows
+// of the path stays.
+func SetRate(c Controller, rate int64) {
+	switch c := c.(type) {
+	case *ceiling:
+		c.rate = rate
+	case *fixed:
+		c.rate = rate
+	}
+}
+
 // fixed controls nothing: it trusts the rate it was given, or, at rate 0, a
 // transport that has its own control (tcp).
 type fixed struct{ rate int64 }

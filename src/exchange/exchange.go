@@ -132,11 +132,17 @@ type rescue struct {
 
 // New returns an exchange that schedules by s.
 func New(s Scheduler) *Exchange {
-	x := &Exchange{scheduler: s, Resequencer: newResequencer()}
-	_, x.redundant = s.(Redundant)
+	x := &Exchange{Resequencer: newResequencer()}
+	x.SetScheduler(s)
 	x.LimitQueue(queueLimit)
 	x.queue.adapt(0)
 	return x
+}
+
+// SetScheduler changes the scheduler. What waits is scheduled by the new one.
+func (x *Exchange) SetScheduler(s Scheduler) {
+	x.scheduler = s
+	_, x.redundant = s.(Redundant)
 }
 
 // LimitQueue bounds the ingress queue to so many bytes, and to as many packets

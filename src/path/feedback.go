@@ -17,7 +17,7 @@ func (p *Path) Receive(now mono.Time, h *wire.Header, size int) (fresh, newest b
 	if !p.received.receive(now, seq, size) {
 		return false, false
 	}
-	p.heard = now
+	p.heard, p.arrived = now, seq
 	p.RxPackets++
 	p.RxBytes += uint64(size)
 	if h.Type != wire.TypeAck {

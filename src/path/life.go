@@ -59,6 +59,8 @@ type proof struct {
 	tries int
 	due   mono.Time // when to ask (again)
 	moved bool      // to an address that a message came from, not one that joined
+	// overhead is that of the other way; 0: as it is.
+	overhead int
 }
 
 func (pr *proof) wanted() bool { return pr.to.Flow != nil }
@@ -97,6 +99,21 @@ func (p *Path) Attach(now mono.Time, e Endpoint, overhead int) Events {
 	p.candidate = p.prove(now, e)
 	return p.to(now, Connecting)
 }
+
+// Try gives the path a second flow, to replace the one that it has: as soon as
+// the new one is proved. Until then, and should it never be, the old one goes on.
+// Where there is nothing that could go on, it is Attach.
+func (p *Path) Try(now mono.Time, e Endpoint, overhead int) Events {
+	if p.state != Up || p.endpoint.Flow == nil {
+		return p.Attach(now, e, overhead)
+	}
+	p.candidate = p.prove(now, e)
+	p.candidate.overhead = overhead
+	return 0
+}
+
+// Uses says that f is the flow that the path has, and has proved.
+func (p *Path) Uses(f transport.Flow) bool { return p.endpoint.Flow == f }
 
 // anotherNetwork forgets what was measured of the one before.
 func (p *Path) anotherNetwork() {
@@ -144,7 +161,7 @@ func (p *Path) FlowDied(now mono.Time, f transport.Flow) Events {
 
 // Reset forgets what the peer knew of this path: the peer is a new one.
 func (p *Path) Reset(now mono.Time) Events {
-	p.received = newReceiveLog()
+	p.received, p.joined = newReceiveLog(), 0
 	p.answers, p.frames = p.answers[:0], nil
 	if p.state == Down {
 		return 0
@@ -217,6 +234,10 @@ func (p *Path) Forget() {
 
 // Joined handles the local portal's Join, which came from e.
 func (p *Path) Joined(now mono.Time, s Settings, e Endpoint, overhead int) (Events, error) {
+	if p.arrived < p.joined {
+		return 0, nil // overtaken by another one
+	}
+	p.joined = p.arrived
 	if err := p.Set(s); err != nil {
 		return 0, err
 	}
@@ -257,8 +278,11 @@ func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
 	if !ok {
 		return 0
 	}
-	moved := p.endpoint.Flow != nil
-	if !p.candidate.moved || p.mtu.proved == 0 {
+	moved, joined := p.endpoint.Flow != nil, !p.candidate.moved
+	if p.candidate.overhead != 0 {
+		p.overhead = p.candidate.overhead
+	}
+	if joined || p.mtu.proved == 0 {
 		p.searchMTU(now, padded) // one that merely moved keeps the MTU: its challenge was short
 	}
 	p.endpoint, p.candidate = e, proof{}
@@ -267,6 +291,9 @@ func (p *Path) Responded(now mono.Time, e Endpoint, nonce []byte) Events {
 		p.alive(now)
 		p.anotherNetwork()
 		events |= EventRescue // what went to the old address is lost
+	}
+	if moved && joined {
+		events |= EventMoved
 	}
 	return events
 }

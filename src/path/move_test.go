@@ -126,7 +126,7 @@ func TestAJoinFromElsewhereMovesThePath(t *testing.T) {
 	if events, err := u.Joined(u.now, u.Settings, next, overhead); events != 0 || err != nil {
 		t.Fatalf("events %b, %v", events, err)
 	}
-	if events := u.respond(next, u.send()...); events != EventRescue || u.Endpoint() != next {
+	if events := u.respond(next, u.send()...); events != EventRescue|EventMoved || u.Endpoint() != next {
 		t.Errorf("events %b, at %v", events, u.Endpoint())
 	}
 	u.Joined(u.now, u.Settings, next, overhead) // a late twin

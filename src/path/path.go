@@ -64,6 +64,9 @@ const (
 	EventUp
 	// EventFailed: the state changed to Failed.
 	EventFailed
+	// EventMoved: it goes another way now, of which nothing is known: Forget
+	// what the old one had, once it is rescued.
+	EventMoved
 )
 
 // Settings is what a path is told: by its own configuration on the local
@@ -85,10 +88,9 @@ type Fixed struct {
 	Transport string    // its name, for people
 	Random    io.Reader // for challenges
 	Clock     *PeerClock
-	// Next is the sequence of the first message; 0: 1. Where there was another
-	// path with this ID, it is that one's Next, for a sequence never comes twice
-	// under one key.
-	Next uint64
+	// Past is what is left of the path that had this ID before, if any: its
+	// numbers go on.
+	Past Past
 	// Join is sent by the initiator; its fields mirror the settings.
 	Join wire.Join
 }
@@ -157,9 +159,12 @@ type Path struct {
 	overdue  int       // timeouts in a row
 	progress mono.Time // last acknowledgement of something new
 	heard    mono.Time // last message
+	arrived  uint64    // its sequence
 	asked    mono.Time // last message sent that asks for an acknowledgement
 	pingDue  bool
 	joinDue  bool
+	joined   uint64   // sequence of the last message with a Join
+	leaving  bool     // see Leave
 	frames   [][]byte // control frames of others (rekeying), waiting to be sent
 	raw      []byte   // a message outside any session, waiting to be sent
 }
@@ -175,29 +180,46 @@ type Counters struct {
 
 // New returns a path that is down.
 func New(f Fixed, s Settings) (*Path, error) {
-	p := &Path{Fixed: f, sent: newSentLog(f.Next), received: newReceiveLog()}
+	p := &Path{Fixed: f, sent: newSentLog(f.Past.Next), received: f.Past.received, joined: f.Past.floor}
+	p.Fixed.Past = Past{}
+	if p.received.received == nil {
+		p.received = newReceiveLog()
+	}
 	if p.Clock == nil {
 		p.Clock = &PeerClock{}
 	}
 	return p, p.Set(s)
 }
 
-// Set changes the settings; a new controller or rate starts afresh. It fails
-// where the controller is unknown, and then changes nothing.
+// Set changes the settings. Another controller starts afresh; another rate is
+// the ceiling of the one that there is. It fails where the controller is
+// unknown, and then changes nothing.
 func (p *Path) Set(s Settings) error {
-	if p.control == nil || s.Congestion != p.Congestion || s.Rate != p.Rate {
+	if p.control == nil || s.Congestion != p.Congestion {
 		control, err := congestion.New(s.Congestion, s.Rate)
 		if err != nil {
 			return err
 		}
 		p.control = control
 	}
+	if congestion.SetRate(p.control, s.Rate); s.Rate != p.Rate {
+		p.pace = 0 // or the next packet would wait as the old rate had it
+	}
 	p.Settings = s
 	return nil
 }
 
-// SetMetric changes the metric, and lets the peer know where this is the local
-// portal. The peer has it for certain after a round trip, or more if it is lost.
+// Change is Set on the local portal: the peer, for whom j is, learns of it. It
+// has it for certain after a round trip, or more if that is lost.
+func (p *Path) Change(s Settings, j wire.Join) error {
+	if err := p.Set(s); err != nil {
+		return err
+	}
+	p.Join, p.joinDue = j, true
+	return nil
+}
+
+// SetMetric changes the metric alone, as Change would.
 func (p *Path) SetMetric(metric int) {
 	p.Metric, p.Join.Metric = metric, uint16(metric)
 	p.joinDue = p.Initiator

@@ -52,11 +52,11 @@ func (p *Path) next(now mono.Time, keyed bool) turn {
 	case !keyed:
 	case len(p.answers) > 0:
 		return turnAnswer
-	case p.revival.isDue(now) || p.candidate.isDue(now):
+	case !p.leaving && (p.revival.isDue(now) || p.candidate.isDue(now)):
 		return turnProof
 	case up && p.Datagram && now >= p.mtu.deadline(now):
 		return turnProbe
-	case up && p.joinDue:
+	case up && p.joinDue && !p.leaving:
 		return turnJoin
 	case len(p.frames) > 0:
 		return turnFrame

@@ -49,8 +49,9 @@ type core struct {
 	paths     [wire.MaxPaths]*path.Path
 	numbers   [wire.MaxPaths]numbers
 	histories [wire.MaxPaths]history
-	why       string       // paths stop working just now, if their state does not tell
-	order     []*path.Path // those that exist
+	why       string             // paths stop working just now, if their state does not tell
+	parting   map[uint8]*parting // local: paths of which the remote is told that they left
+	order     []*path.Path       // those that exist
 	clock     path.PeerClock
 	consumers []exchange.Consumer // the same
 	flowSeed  uint64
@@ -134,7 +135,7 @@ func newCore(c coreConfig, now mono.Time) (*core, error) {
 
 // addPath makes a path that is down.
 func (k *core) addPath(now mono.Time, f path.Fixed, s path.Settings) (*path.Path, error) {
-	f.Initiator, f.Random, f.Clock, f.Next = k.local, k.random, &k.clock, k.numbers[f.ID].next
+	f.Initiator, f.Random, f.Clock, f.Past = k.local, k.random, &k.clock, k.numbers[f.ID].past
 	p, err := path.New(f, s)
 	if err != nil {
 		return nil, err
@@ -147,9 +148,13 @@ func (k *core) addPath(now mono.Time, f path.Fixed, s path.Settings) (*path.Path
 }
 
 // attach gives a path of the local portal a flow, which takes part in the
-// handshake that is under way.
+// handshake that is under way. Where it has one that works, that goes on until the
+// new one is proved.
 func (k *core) attach(now mono.Time, p *path.Path, e path.Endpoint, overhead int) {
-	k.act(now, p, p.Attach(now, e, overhead))
+	k.act(now, p, p.Try(now, e, overhead))
+	if p.Endpoint() != e {
+		return
+	}
 	if hello := k.session.Hello(now, p.ID); hello != nil {
 		p.TellRaw(hello)
 	}
@@ -161,7 +166,7 @@ func (k *core) dropPath(now mono.Time, p *path.Path) {
 	k.rescue(p)
 	p.Forget()
 	k.tally.leave(p)
-	k.paths[p.ID], k.numbers[p.ID].next = nil, p.NextSequence()
+	k.paths[p.ID], k.numbers[p.ID].past = nil, p.Past()
 	for i, q := range k.order {
 		if q == p {
 			k.order = append(k.order[:i], k.order[i+1:]...)
@@ -226,17 +231,17 @@ func (k *core) serving() int {
 
 // act does what a path's events ask for.
 func (k *core) act(now mono.Time, p *path.Path, events path.Events) {
-	if events&(path.EventUp|path.EventFailed) != 0 {
+	if events&(path.EventUp|path.EventFailed|path.EventMoved) != 0 {
 		k.changed |= 1 << p.ID
 	}
 	k.tell(now, p)
 	if events&path.EventRescue != 0 {
 		state, _ := p.State()
-		if state == path.Up && !k.anyUsable() {
+		if state == path.Up && !k.anyUsable() && events&path.EventMoved == 0 {
 			return // only suspect, and nowhere else to go: wait and see
 		}
 		k.rescue(p)
-		if state != path.Up {
+		if state != path.Up || events&path.EventMoved != 0 {
 			p.Forget()
 		}
 	}
@@ -278,6 +283,7 @@ func (k *core) settle(now mono.Time) {
 	k.deliver = k.exchange.Resequencer.Tick(now, k.deliver)
 	if k.local {
 		k.shake(now)
+		k.part(now)
 	}
 	k.diagnose(now)
 	if now >= k.nextChore {
@@ -373,6 +379,9 @@ func (k *core) deadline(now mono.Time) mono.Time {
 			hello = max(hello, k.lastUsable.Add(k.lostAfter()))
 		}
 		d = min(d, hello)
+	}
+	for _, g := range k.parting {
+		d = min(d, g.due)
 	}
 	if active || k.exchange.Waiting() {
 		d = min(d, k.nextChore)

@@ -79,6 +79,10 @@ func (k *core) keys(now mono.Time, events session.Events) {
 			}
 		}
 		k.why = ""
+		for i := range k.numbers {
+			k.numbers[i].past.NewPeer()
+		}
+		k.parting = nil // it knows of none
 		// The peer before this one may have forwarded what it did not live to
 		// acknowledge, and this one cannot know.
 		k.exchange.DropRescues()

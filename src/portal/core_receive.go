@@ -47,9 +47,12 @@ func (k *core) receive(now mono.Time, r *received) {
 	}
 	k.keys(now, k.session.Opened(now, r.epoch))
 	p := k.paths[r.header.Path]
+	if p != nil && p.Transport != r.transport {
+		p = k.replaced(now, p, r)
+	}
 	if p == nil {
 		if p = k.joining(now, r); p == nil {
-			k.rejected.Source++
+			k.pathless(now, r)
 			return
 		}
 	}
@@ -68,14 +71,14 @@ func (k *core) receive(now mono.Time, r *received) {
 	}
 	switch r.header.Type {
 	case wire.TypeData:
-		k.data(now, p, r)
+		k.data(now, r)
 	case wire.TypeControl:
 		k.frames(now, p, r)
 	}
 }
 
 // data takes an inner packet that came on a path.
-func (k *core) data(now mono.Time, p *path.Path, r *received) {
+func (k *core) data(now mono.Time, r *received) {
 	if packet.Version(r.payload) == 0 {
 		k.rejected.Malformed++
 		return
@@ -93,20 +96,13 @@ func (k *core) data(now mono.Time, p *path.Path, r *received) {
 	k.rx.Packets++
 	k.rx.Bytes += uint64(len(in.Data))
 	packet.ClampMSS(in.Data, k.mtu)
-	k.deliver = k.exchange.Resequencer.Receive(now, p.ID, in, k.deliver)
+	k.deliver = k.exchange.Resequencer.Receive(now, r.header.Path, in, k.deliver)
 }
 
 // joining makes the path that a Join speaks of: only the remote portal does.
 func (k *core) joining(now mono.Time, r *received) *path.Path {
-	if k.local || r.header.Type != wire.TypeControl {
-		return nil
-	}
-	f, _, err := wire.NextFrame(r.payload)
-	if err != nil || f.Type != wire.FrameJoin {
-		return nil
-	}
-	join, err := wire.ParseJoin(f.Body)
-	if err != nil {
+	join, ok := k.joinOf(r)
+	if !ok || !k.numbers[r.header.Path].past.MayJoin(r.header.Sequence) {
 		return nil
 	}
 	fixed := path.Fixed{ID: r.header.Path, Datagram: r.datagram, Transport: r.transport}
@@ -115,6 +111,19 @@ func (k *core) joining(now mono.Time, r *received) *path.Path {
 		return nil
 	}
 	return p
+}
+
+// joinOf returns the Join with which a message begins that may make a path.
+func (k *core) joinOf(r *received) (j wire.Join, ok bool) {
+	if k.local || r.header.Type != wire.TypeControl {
+		return j, false
+	}
+	f, _, err := wire.NextFrame(r.payload)
+	if err != nil || f.Type != wire.FrameJoin {
+		return j, false
+	}
+	j, err = wire.ParseJoin(f.Body)
+	return j, err == nil
 }
 
 // joinSettings is what a Join asks of the remote: the mirror of the local's own.
@@ -174,6 +183,17 @@ func (k *core) frames(now mono.Time, p *path.Path, r *received) {
 			k.keys(now, events)
 			if answer != nil {
 				p.Tell(wire.AppendFrame(nil, wire.FrameReply, answer))
+			}
+		case wire.FrameLeave:
+			l, err := wire.ParseLeave(f.Body)
+			if err != nil {
+				k.rejected.Malformed++
+				return
+			}
+			if k.local {
+				k.parted(l)
+			} else if k.left(now, p, l); k.paths[p.ID] != p {
+				return // it was this one
 			}
 		case wire.FrameClose:
 			k.note(slog.LevelInfo, "the other portal leaves")

@@ -176,7 +176,7 @@ func TestSequencesComeRound(t *testing.T) {
 	for _, h := range []*half{n.local, n.remote} {
 		for i := range n.paths {
 			h.core.dropPath(n.now, h.core.paths[i])
-			h.core.numbers[i] = numbers{next: 1<<32 - 10, keyed: 1<<32 - 10}
+			h.core.numbers[i] = numbers{past: path.Past{Next: 1<<32 - 10}, keyed: 1<<32 - 10}
 		}
 	}
 	for i := range n.paths {

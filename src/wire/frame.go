@@ -12,7 +12,8 @@ const (
 	FrameResponse  FrameType = 3 // the 8 bytes of a challenge
 	FrameHello     FrameType = 4 // a HELLO message, for new keys
 	FrameReply     FrameType = 5 // a REPLY message
-	FrameClose     FrameType = 6 // the sender leaves: this path, or the session
+	FrameClose     FrameType = 6 // the sender leaves: the session
+	FrameLeave     FrameType = 7 // local to remote, and back: a path is no more
 )
 
 // ChallengeSize is the length of a challenge, in bytes.
@@ -39,7 +40,7 @@ func NextFrame(m []byte) (f Frame, rest []byte, err error) {
 	if len(m) == 0 || FrameType(m[0]) == FramePadding {
 		return Frame{}, nil, nil
 	}
-	if len(m) < frameHeader || FrameType(m[0]) > FrameClose {
+	if len(m) < frameHeader || FrameType(m[0]) > FrameLeave {
 		return f, nil, ErrMalformed
 	}
 	n := int(binary.BigEndian.Uint16(m[1:]))
@@ -112,4 +113,30 @@ func ParseJoin(m []byte) (j Join, err error) {
 		return j, ErrMalformed
 	}
 	return j, nil
+}
+
+const leaveLength = 5
+
+// Leave is the body of FrameLeave: the local portal has taken a path away, and
+// the remote is to send what it has on that path on the others. The remote says
+// the same back. It may come on any path.
+type Leave struct {
+	Path uint8
+	// Sequence is that of the path's next message, were there one: a Join before
+	// it counts no more, one after it means that the path is there again.
+	Sequence uint32
+}
+
+// Append appends the frame, header and body.
+func (l Leave) Append(b []byte) []byte {
+	b = append(b, byte(FrameLeave), 0, leaveLength, l.Path)
+	return binary.BigEndian.AppendUint32(b, l.Sequence)
+}
+
+// ParseLeave reads the body of a FrameLeave.
+func ParseLeave(m []byte) (Leave, error) {
+	if len(m) != leaveLength || m[0] >= MaxPaths {
+		return Leave{}, ErrMalformed
+	}
+	return Leave{m[0], binary.BigEndian.Uint32(m[1:])}, nil
 }

@@ -1,0 +1,71 @@
+package path
+
+import (
+	"netcombiner/src/wire"
+)
+
+// Past is what outlives a path: its numbers. With the path's ID they are the
+// nonces of its messages, so whichever path gets that ID next must go on with
+// them, and know which of the peer's it has had. The zero Past is of none.
+type Past struct {
+	// Next is the sequence of the next message to be sent; 0: 1.
+	Next     uint64
+	received receiveLog
+	floor    uint64 // a Join before it is of the time before the path left
+}
+
+// Past returns the path's, which is not used any more.
+func (p *Path) Past() Past {
+	past := Past{Next: p.sent.next, received: p.received, floor: p.joined}
+	past.received.ackAt, past.received.pending = 0, 0
+	return past
+}
+
+// NewPeer forgets what came: another peer numbers anew.
+func (p *Past) NewPeer() { p.received, p.floor = receiveLog{}, 0 }
+
+// Left notes that the peer's path left before it sent the message with that
+// sequence, or returns false if it joined again after that.
+func (p *Past) Left(sequence uint32) bool {
+	next := wire.Expand(sequence, p.received.largest)
+	if next <= p.floor {
+		return false
+	}
+	p.floor = next
+	return true
+}
+
+// Known says that there was a path, which the present peer used.
+func (p *Past) Known() bool { return p.received.any }
+
+// MayJoin says whether a message with that sequence is new enough to make a
+// path.
+func (p *Past) MayJoin(sequence uint32) bool { return p.received.mayJoin(sequence, p.floor) }
+
+// MayJoin says whether a message with that sequence is new enough to make
+// another path of this one.
+func (p *Path) MayJoin(sequence uint32) bool { return p.received.mayJoin(sequence, p.joined) }
+
+func (l *receiveLog) mayJoin(sequence uint32, floor uint64) bool {
+	seq := wire.Expand(sequence, l.largest)
+	return !l.any || seq >= floor && (seq > l.largest || l.largest-seq < receiveWindow && !l.has(seq))
+}
+
+// Leave begins the end of a path of the local portal: it carries no more data
+// from here, and tells no more what it is to be; what comes is welcome still. What
+// it has not had acknowledged is to be rescued.
+func (p *Path) Leave() {
+	p.leaving, p.Send = true, false
+	p.joinDue = false
+}
+
+// Left handles the word that the path left on the peer's side, before it sent
+// the message with that sequence. It returns false if it joined again after that.
+func (p *Path) Left(sequence uint32) bool {
+	next := wire.Expand(sequence, p.received.largest)
+	if next <= p.joined {
+		return false
+	}
+	p.joined = next
+	return true
+}
