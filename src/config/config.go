@@ -13,7 +13,9 @@ type Config struct {
 	Interface Interface
 	Paths     []Path   // local portal: at least one
 	Listens   []Listen // remote portal: at least one
-	Lines     Lines    // where some of it stands
+
+	source source // for Edit and Reload
+	Lines  Lines  // where some of it stands
 }
 
 // DefaultMemoryLimit is half of a small router's memory, in bytes. Half of that
@@ -86,6 +88,7 @@ type Path struct {
 	Metric     int       // 0…65535; 65535: only where every other path has failed
 	Direction  Direction // as the local portal sees it
 	Quota      uint64    // bytes a month, both directions together, with all headers; 0: none
+	Down       bool      // taken out of use by an Edit; never in a file
 	QuotaReset int       // day of the month on which Quota begins anew: 1…31, where it has that many
 }
 

@@ -53,6 +53,7 @@ type section struct {
 	name    string // as written
 	line    int
 	entries []entry
+	down    bool // of a path: see Edit
 }
 
 // entry is a "Key = Value" line.
@@ -66,6 +67,7 @@ func parse(name string, text []byte, readFile func(string) ([]byte, error)) (*Co
 	var c *Config
 	if sections, ok := p.scan(text); ok {
 		c = p.build(sections)
+		c.source = source{p.name, sections}
 	}
 	if len(p.errs) > 0 {
 		p.errs.sort()

@@ -26,6 +26,7 @@ func (p *parser) build(sections []section) *Config {
 		case "path":
 			path := Path{Name: fmt.Sprintf("path%d", len(paths)+1), Transport: "udp", Direction: Both}
 			paths = append(paths, decode(p, s, "Path", &path, pathFields))
+			path.Down = s.down
 			c.Paths = append(c.Paths, path)
 		case "listen":
 			listen := Listen{Transport: "udp"}

@@ -22,6 +22,14 @@ func (t *tally) leave(p *path.Path) {
 	delete(t.counted, p)
 }
 
+// resume takes what p's counters begin with for counted.
+func (t *tally) resume(p *path.Path) {
+	if t.counted == nil {
+		t.counted = map[*path.Path]quota.Traffic{}
+	}
+	t.counted[p] = traffic(p)
+}
+
 // take calls each with what every path carried since it was last called.
 func (t *tally) take(paths []*path.Path, each func(name string, carried quota.Traffic)) {
 	if t.counted == nil {

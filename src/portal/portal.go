@@ -46,7 +46,7 @@ type LinkEvent struct {
 
 // Options is what a portal needs of its host.
 type Options struct {
-	Config     *config.Config
+	Config     *config.Config // what it starts with; see Apply
 	Version    string
 	Device     tundevice.Device
 	Transports []transport.Transport
@@ -90,18 +90,24 @@ type Portal struct {
 	egress     egress
 	mtu        atomic.Int64                  // the tunnel's, for the TUN's reader
 	keys       atomic.Pointer[session.Table] // for the flows' readers
-	keepers    []*keeper                     // of the local portal
 	quotas     *quotas                       // nil before Run
 
 	mu      sync.Mutex
 	core    *core
 	senders [wire.MaxPaths]*sender
 	flows   map[*flow]struct{}
+	keepers []*keeper              // of the local portal, in the order of its configuration
+	kept    [wire.MaxPaths]*keeper // the same by their paths' IDs, and those that part
+	listens []*listening           // of the remote portal
 	alarm   *time.Timer
 	alarmAt mono.Time
 	closed  bool
 
+	applying sync.Mutex     // held by Apply, which waits
+	applied  *config.Config // what runs
+
 	running sync.WaitGroup
+	ctx     context.Context // of Run
 	cancel  context.CancelCauseFunc
 }
 
@@ -173,9 +179,10 @@ func bufferSize(mtu int) int {
 func (p *Portal) Run(ctx context.Context, ready func()) error {
 	ctx, p.cancel = context.WithCancelCause(ctx)
 	defer p.cancel(nil)
+	p.ctx = ctx
 	p.alarm = time.NewTimer(time.Hour)
 	p.openQuotas()
-	if err := p.open(ctx); err != nil {
+	if err := p.open(); err != nil {
 		p.cancel(err)
 		p.shut()
 		return err
@@ -205,26 +212,15 @@ func (p *Portal) goRun(f func()) {
 }
 
 // open makes the paths of the local portal, or the listeners of the remote.
-func (p *Portal) open(ctx context.Context) error {
-	for i, c := range p.Config.Paths {
-		if err := p.openPath(ctx, i, c); err != nil {
-			return err
-		}
+func (p *Portal) open() error {
+	p.applying.Lock()
+	err := p.apply(&config.Config{Interface: p.Config.Interface}, p.Config)
+	p.applying.Unlock()
+	if err != nil {
+		return err
 	}
 	if p.Links != nil {
-		p.goRun(func() { p.spreadLinks(ctx) })
-	}
-	for _, c := range p.Config.Listens {
-		t := p.transport(c.Transport, c.Protocol)
-		if t == nil {
-			return fmt.Errorf("no transport %q", c.Transport)
-		}
-		l, err := t.Listen(ctx, c.Address)
-		if err != nil {
-			return fmt.Errorf("cannot listen on %s %s: %w", c.Transport, place(c.Address), err)
-		}
-		context.AfterFunc(ctx, func() { l.Close() })
-		p.goRun(func() { p.accept(l, t, c.Allow) })
+		p.goRun(func() { p.spreadLinks(p.ctx) })
 	}
 	return nil
 }
@@ -292,8 +288,8 @@ func (p *Portal) do(f func(now mono.Time)) {
 	notes, retired := p.core.notes, p.core.retired
 	p.core.notes, p.core.retired = nil, nil
 	for ; p.core.changed != 0; p.core.changed &= p.core.changed - 1 {
-		if id := bits.TrailingZeros64(p.core.changed); id < len(p.keepers) {
-			p.keepers[id].nudge()
+		if k := p.kept[bits.TrailingZeros64(p.core.changed)]; k != nil {
+			k.nudge()
 		}
 	}
 	if t := p.core.session.Table(); t != p.keys.Load() {

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"netcombiner/src/config"
 	"netcombiner/src/control"
 	"netcombiner/src/mono"
-	"netcombiner/src/path"
 	"netcombiner/src/quota"
 	"netcombiner/src/wire"
 )
@@ -34,20 +34,14 @@ const (
 type quotas struct {
 	book      *quota.Book
 	every     time.Duration
+	hurry     chan struct{} // buffered: every changed
 	tunnel    quota.Traffic // what the book has of the tunnel's counters
 	complaint string        // last logged
 }
 
 // openQuotas reads the book. Before the paths open.
 func (p *Portal) openQuotas() {
-	var plans []quota.Plan
-	every := totalsEvery
-	for _, c := range p.Config.Paths {
-		if c.Quota > 0 {
-			plans = append(plans, quota.Plan{Path: c.Name, Limit: c.Quota, Day: c.QuotaReset})
-			every = quotaEvery
-		}
-	}
+	plans, every := plansOf(p.Config)
 	now := p.clock.Now()
 	book, err := quota.Open(p.QuotaFile, now, plans)
 	if err != nil && p.QuotaFile != "" {
@@ -55,8 +49,43 @@ func (p *Portal) openQuotas() {
 	}
 	book.Observe(now, p.Wall())
 	p.mu.Lock()
-	p.quotas = &quotas{book: book, every: every}
+	p.quotas = &quotas{book: book, every: every, hurry: make(chan struct{}, 1)}
 	p.mu.Unlock()
+}
+
+// plansOf is what a configuration says of quotas, and how often that asks for a count.
+func plansOf(c *config.Config) (plans []quota.Plan, every time.Duration) {
+	every = totalsEvery
+	for _, c := range c.Paths {
+		if c.Quota > 0 {
+			plans = append(plans, quota.Plan{Path: c.Name, Limit: c.Quota, Day: c.QuotaReset})
+			every = quotaEvery
+		}
+	}
+	return plans, every
+}
+
+// replan takes over the quotas of another configuration. Under the lock.
+func (q *quotas) replan(k *core, c *config.Config) {
+	q.count(k)
+	plans, every := plansOf(c)
+	q.book.Replan(plans)
+	if q.every != every {
+		q.every = every
+		select {
+		case q.hurry <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// usedUp says that the named path has nothing left of its quota. Under the lock.
+func (q *quotas) usedUp(name string) bool {
+	if q == nil {
+		return false
+	}
+	use, ok := q.book.Use(name)
+	return ok && use.UsedUp()
 }
 
 // keepQuotas counts until ctx ends.
@@ -66,6 +95,7 @@ func (p *Portal) keepQuotas(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
+		case <-p.quotas.hurry:
 		case <-ctx.Done():
 			return
 		}
@@ -73,6 +103,7 @@ func (p *Portal) keepQuotas(ctx context.Context) {
 		wall := p.Wall()
 		p.do(func(now mono.Time) {
 			p.countQuotas(now, wall)
+			tick.Reset(p.quotas.every)
 			if p.quotas.book.Due(now) {
 				text = p.quotas.book.Text(now)
 			}
@@ -98,7 +129,7 @@ func (p *Portal) countQuotas(now mono.Time, wall time.Time) {
 	p.quotas.count(p.core)
 	p.quotas.book.Observe(now, wall)
 	for _, k := range p.keepers {
-		p.enforceQuota(k.path)
+		p.enforceQuota(k)
 	}
 }
 
@@ -114,15 +145,12 @@ func (q *quotas) count(k *core) {
 
 // enforceQuota gives a path of the local portal the metric that its quota asks
 // for. Under the lock.
-func (p *Portal) enforceQuota(q *path.Path) {
-	if p.quotas == nil {
+func (p *Portal) enforceQuota(k *keeper) {
+	use, ok := p.quotas.book.Use(k.name)
+	if !ok || k.stop == nil {
 		return
 	}
-	use, ok := p.quotas.book.Use(q.Name)
-	if !ok {
-		return
-	}
-	metric := p.Config.Paths[q.ID].Metric
+	q, metric := k.path, k.config.Metric
 	if use.UsedUp() {
 		metric = wire.ReserveMetric
 	}

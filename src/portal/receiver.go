@@ -26,6 +26,7 @@ const (
 type flow struct {
 	transport.Flow
 	kind transport.Transport
+	from *listening    // nil: this portal dialled it
 	turn chan struct{} // held, once a batch, by whoever sends
 	dead chan struct{} // closed when its reader ended
 }
@@ -55,11 +56,11 @@ func (p *Portal) answer(a answer) {
 }
 
 // addFlow takes a flow and reads it until it ends. It returns nil if the
-// portal is closed.
-func (p *Portal) addFlow(t transport.Flow, kind transport.Transport, allow []netip.Prefix) *flow {
-	f := &flow{Flow: t, kind: kind, turn: make(chan struct{}, 1), dead: make(chan struct{})}
+// portal is closed, or the listener that it comes from.
+func (p *Portal) addFlow(t transport.Flow, kind transport.Transport, from *listening) *flow {
+	f := &flow{Flow: t, kind: kind, from: from, turn: make(chan struct{}, 1), dead: make(chan struct{})}
 	p.mu.Lock()
-	closed := p.closed
+	closed := p.closed || from != nil && from.closed
 	if !closed {
 		p.flows[f] = struct{}{}
 		p.running.Add(1)
@@ -71,7 +72,7 @@ func (p *Portal) addFlow(t transport.Flow, kind transport.Transport, allow []net
 	}
 	go func() {
 		defer p.running.Done()
-		newReceiver(p, f, allow).run()
+		newReceiver(p, f).run()
 		f.Close()
 		close(f.dead)
 		p.do(func(now mono.Time) { p.core.flowDied(now, f) })
@@ -80,22 +81,6 @@ func (p *Portal) addFlow(t transport.Flow, kind transport.Transport, allow []net
 		p.mu.Unlock()
 	}()
 	return f
-}
-
-// accept reads every flow of a listener.
-func (p *Portal) accept(l transport.Listener, kind transport.Transport, allow []netip.Prefix) {
-	for {
-		f, err := l.Accept()
-		if err != nil {
-			return
-		}
-		if r := f.Remote(); r.IsValid() && !allowed(allow, r.Addr()) {
-			f.Close()
-			p.do(func(mono.Time) { p.core.rejected.Source++ })
-			continue
-		}
-		p.addFlow(f, kind, allow)
-	}
 }
 
 // flowDied takes a flow that is finished from the paths that used it.
@@ -114,7 +99,6 @@ func (k *core) flowDied(now mono.Time, f *flow) {
 type receiver struct {
 	portal   *Portal
 	flow     *flow
-	allow    []netip.Prefix
 	local    netip.AddrPort
 	messages []transport.Message
 	packets  []*packet.Packet
@@ -124,8 +108,8 @@ type receiver struct {
 	vouched  bool // a message of this flow was authentic and fresh
 }
 
-func newReceiver(p *Portal, f *flow, allow []netip.Prefix) *receiver {
-	r := &receiver{portal: p, flow: f, allow: allow, local: f.Local(),
+func newReceiver(p *Portal, f *flow) *receiver {
+	r := &receiver{portal: p, flow: f, local: f.Local(),
 		messages: make([]transport.Message, receiveBatch), packets: make([]*packet.Packet, receiveBatch),
 		spare: make([]*packet.Packet, receiveBatch), opened: make([]received, receiveBatch),
 		opener: opener{bind: p.core.bind, guard: handshake.NewGuard(p.Config.Interface.Key)}}
@@ -182,7 +166,7 @@ func (r *receiver) batch(n int) {
 	for i := range n {
 		m := &r.messages[i]
 		o := &r.opened[count]
-		if !allowed(r.allow, m.Remote.Addr()) {
+		if !r.flow.from.allows(m.Remote.Addr()) {
 			rejected.count[rejectSource]++
 			continue
 		}
@@ -231,15 +215,6 @@ func (r *receiver) batch(n int) {
 	if fresh && !r.vouched {
 		r.vouch()
 	}
-}
-
-func allowed(list []netip.Prefix, a netip.Addr) bool {
-	for _, p := range list {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return len(list) == 0
 }
 
 // Why a message was rejected before the core saw it.

@@ -24,8 +24,11 @@ func (p *Portal) Status() control.Status {
 	} else if k.session.Shaking() {
 		st.Session.State = "handshake"
 	}
+	for _, c := range p.keepers { // the local portal's
+		st.Paths = append(st.Paths, p.keptStatus(now, c))
+	}
 	for _, q := range k.paths {
-		if q != nil {
+		if q != nil && !k.local {
 			st.Paths = append(st.Paths, p.pathStatus(now, q))
 		}
 	}
@@ -55,14 +58,25 @@ func (p *Portal) pathStatus(now mono.Time, q *path.Path) control.Path {
 	if state == path.Up && (q.Spared || q.Metric > p.core.serving()) {
 		s.State = "standby"
 	}
-	if s.Quota = p.quotas.status(q.Name); s.Quota != nil {
-		s.Metric = p.Config.Paths[q.ID].Metric // as configured, also while it is used up
-	}
 	if local, remote := q.Addresses(); remote.IsValid() {
 		s.Local, s.Remote = place(local), place(remote)
 	}
-	if id := int(q.ID); state == path.Down && id < len(p.Config.Paths) { // local: what is waited for
-		c := p.Config.Paths[id]
+	return s
+}
+
+// keptStatus is the status of a path of the local portal: with what was
+// configured, where there is nothing better to tell.
+func (p *Portal) keptStatus(now mono.Time, k *keeper) control.Path {
+	c := k.config
+	s := control.Path{Name: c.Name, Transport: c.Transport, State: path.Down.String(), Congestion: c.Congestion}
+	if k.path != nil {
+		s = p.pathStatus(now, k.path)
+	}
+	if k.stop == nil { // perhaps about to be
+		s.State, s.Congestion = path.Down.String(), c.Congestion
+	}
+	s.Metric, s.Quota = c.Metric, p.quotas.status(c.Name) // the metric also while the quota is used up
+	if s.State == path.Down.String() {                    // what is waited for
 		s.Local, s.Remote = c.Device, c.Remote.String()
 		if c.Source.IsValid() {
 			s.Local = c.Source.String()

@@ -42,12 +42,11 @@ func Open(file string, now mono.Time, plans []Plan) (*Book, error) {
 	if errors.Is(err, os.ErrNotExist) && len(plans) == 0 {
 		err = nil
 	}
-	b.idle = read.Paths
+	if b.idle = read.Paths; b.idle == nil {
+		b.idle = map[string][]month[bytes]{}
+	}
 	for _, p := range plans {
-		a := &allowance{meter: newMeter(p.Day, monthsKept, b.idle[p.Path]), limit: p.Limit}
-		a.saved = a.current().Used
-		b.meters[p.Path] = a
-		delete(b.idle, p.Path)
+		b.plan(p)
 	}
 	b.totals = newMeter(1, totalsKept, read.Totals)
 	return b, err

@@ -69,6 +69,33 @@ type Book struct {
 	saved   mono.Time
 }
 
+// Replan takes other plans over. A path that has no quota any more keeps its
+// count, for when it has one again.
+func (b *Book) Replan(plans []Plan) {
+	before := b.meters
+	b.meters = map[string]*allowance{}
+	for _, p := range plans {
+		if a := before[p.Path]; a != nil {
+			a.limit, a.day = p.Limit, p.Day
+			b.meters[p.Path] = a
+			delete(before, p.Path)
+		} else {
+			b.plan(p)
+		}
+	}
+	for path, a := range before {
+		b.idle[path] = a.months
+	}
+}
+
+// plan gives a path its quota, with the count that it had.
+func (b *Book) plan(p Plan) {
+	a := &allowance{meter: newMeter(p.Day, monthsKept, b.idle[p.Path]), limit: p.Limit}
+	a.saved = a.current().Used
+	b.meters[p.Path] = a
+	delete(b.idle, p.Path)
+}
+
 // Count adds what path carried to the totals, and its bytes to its quota, if it
 // has one.
 func (b *Book) Count(path string, t Traffic) {
