@@ -67,6 +67,12 @@ func AdoptLock(f *os.File, iface string) (*Lock, error) {
 	return l, l.writePID()
 }
 
+// Locked says whether iface is a tunnel's: one that runs, or was killed.
+func Locked(iface string) bool {
+	_, err := os.Lstat(lockPath(iface))
+	return err == nil
+}
+
 // File is the locked file, for a child process to inherit.
 func (l *Lock) File() *os.File { return l.file }
 

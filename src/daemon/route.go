@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -119,15 +120,25 @@ func (f *follower) awaitNames() {
 	}
 }
 
+// restPart is how many times as long as a refresh took the next one is put off:
+// on a host where a hundred tunnels start at once, each hears of all the others,
+// and has the more to read the more there are.
+const restPart = 10
+
 // follow refreshes the routing when a link or a remote's address changes.
 func (f *follower) follow(ctx context.Context, remotes []routing.Endpoint) {
 	events, err := linkwatch.Watch(ctx)
 	if err != nil {
 		f.Log.Warn("routing will not follow changes of links", "why", err)
 	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	complaint := ""
+	var tick <-chan time.Time // where nobody's address can change it would wake the host for nothing
+	if f.asksNames() {
+		t := time.NewTicker(time.Second)
+		defer t.Stop()
+		tick = t.C
+	}
+	var rest <-chan time.Time // not nil: what has changed waits for it
+	changed, complaint := false, ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -135,28 +146,48 @@ func (f *follower) follow(ctx context.Context, remotes []routing.Endpoint) {
 		case e, ok := <-events:
 			if !ok {
 				events = nil
-				continue
 			}
-			if e.Device == f.Interface {
-				continue
-			}
-		case <-tick.C:
-			// Retried while it fails; else only for a remote that has moved.
-			if complaint == "" && slices.Equal(f.spec().Remotes, remotes) {
-				continue
-			}
+			changed = changed || ok && f.concerns(e.Device)
+		case <-tick:
+			changed = changed || !slices.Equal(f.spec().Remotes, remotes)
+		case <-rest:
+			rest = nil
 		}
-		spec := f.spec()
+		if !changed || rest != nil {
+			continue
+		}
+		began, spec := time.Now(), f.spec()
 		remotes = spec.Remotes
 		err := f.routing.Refresh(spec)
+		debug.FreeOSMemory() // what it read of the host is more than an idle tunnel needs
+		pause := restPart * time.Since(began)
 		if err != nil && err.Error() != complaint {
 			f.Log.Warn("routing is not as it should be", "why", err)
 		}
-		complaint = ""
-		if err != nil {
-			complaint = err.Error()
+		changed, complaint = false, ""
+		if err != nil { // try again
+			changed, complaint = true, err.Error()
+			pause = max(pause, time.Second)
 		}
+		rest = time.After(pause)
 	}
+}
+
+// asksNames says whether some path's remote is a name.
+func (f *follower) asksNames() bool {
+	return slices.ContainsFunc(f.Config.Paths, func(p config.Path) bool {
+		_, ok := literal(p.Remote)
+		return !ok
+	})
+}
+
+// concerns says whether a change of a device may change the plan. The tunnels
+// that a VPS has for other homes lead nowhere else.
+func (f *follower) concerns(device string) bool {
+	if device == f.Interface {
+		return false
+	}
+	return f.Config.Interface.Role == config.Local || device == "" || !control.Locked(device)
 }
 
 // RouteOptions is what System.Route is told.

@@ -35,7 +35,7 @@ const (
 const (
 	firstTable    = 4725000
 	tablesPerSlot = 100
-	maxSlots      = 10
+	maxSlots      = config.MaxPlaces
 
 	tableToTunnel   = 19 // remote portal: public addresses to the tunnel
 	tableFromClient = 20 // local portal: default by the tunnel

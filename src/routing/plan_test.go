@@ -172,7 +172,7 @@ func TestPlanErrors(t *testing.T) {
 		"ClientInterface":      {noClient, 0},
 		"no such interface":    {wrongClient, 0},
 		"pigeon":               {wrongTransport, 0},
-		"at most 10 tunnels":   {localSpec(config.RoutingNAT), 10},
+		"at most 1000 tunnels": {localSpec(config.RoutingNAT), 1000},
 		"none, nat or portal":  {localSpec("magic"), 0},
 		"Role =  is not known": {Spec{Mode: config.RoutingNAT}, 0},
 	} {
