@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -42,6 +43,7 @@ func (t *tunnel) run(ctx context.Context, dev TUN, ready func() error) error {
 		t.log.Info("running", "interface", t.Interface, "version", t.Version)
 		err = ready()
 	}
+	debug.FreeOSMemory() // the start needed more than the tunnel will, and a host may have a hundred
 	if err == nil {
 		err = t.wait(ctx)
 	}

@@ -60,6 +60,7 @@ func Configure(name string, addrs []netip.Prefix, mtu int) (undo func() error, e
 			undos = append(undos, func() error { return removeAddress(name, prefix) })
 		}
 	}
+	undos = append(undos, quiet(name))
 	if err := setUp(name, true); err != nil {
 		return undo, fmt.Errorf("interface %s: bringing it up: %w", name, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -39,6 +40,18 @@ func address(prefix netip.Prefix) *netlink.Addr {
 		addr.Flags = unix.IFA_F_NODAD
 	}
 	return addr
+}
+
+// quiet keeps the kernel from asking for routers on the interface, where none
+// will ever answer: each question would cross the tunnel and wake both portals
+// and all paths for a second. undo makes it as it was.
+func quiet(name string) (undo func() error) {
+	file := "/proc/sys/net/ipv6/conf/" + name + "/router_solicitations"
+	before, err := os.ReadFile(file)
+	if err != nil || os.WriteFile(file, []byte("0"), 0) != nil {
+		return func() error { return nil } // without IPv6, or in a container that may not
+	}
+	return func() error { return os.WriteFile(file, before, 0) }
 }
 
 func setUp(name string, up bool) error {

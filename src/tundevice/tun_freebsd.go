@@ -104,6 +104,9 @@ func setUp(name string, up bool) error {
 	return ifconfig(name, "down")
 }
 
+// quiet has nothing to do: nobody asks for routers here but rtsol(8).
+func quiet(string) (undo func() error) { return func() error { return nil } }
+
 func ifconfig(name string, args ...string) error {
 	out, err := exec.Command("/sbin/ifconfig", append([]string{name}, args...)...).CombinedOutput()
 	if err != nil {

@@ -41,10 +41,13 @@ func system() daemon.System {
 }
 
 func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
-	links, err := watchLinks(o.Interface)
-	if err != nil {
-		// A path also fails and recovers where no event says so.
-		o.Log.Warn("no link events: recovery will be slower", "why", err)
+	var links <-chan portal.LinkEvent
+	if len(o.Config.Paths) > 0 {
+		var err error
+		if links, err = watchLinks(o.Interface); err != nil {
+			// A path also fails and recovers where no event says so.
+			o.Log.Warn("no link events: recovery will be slower", "why", err)
+		}
 	}
 	sockets := udpsocket.Options{
 		NoOffload: !o.Config.Interface.Offload,
