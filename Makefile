@@ -29,9 +29,9 @@ demo: testbed ## show what it does, on real traffic
 	build/testbed demo
 
 .PHONY: evaluate
-evaluate: testbed plot ## measure, and make build/evaluation/index.html; ONLY=4.6,profiles:loss_2 chooses, KEEP=1 keeps the rest, RUNS=3, FOR=10s, DIRECTIONS=down, TRANSPORTS=udp, SCALE=0.5, INNER=bbr
+evaluate: testbed plot ## measure, and make build/evaluation/index.html; ONLY=4.6,profiles:loss_2 chooses, KEEP=1 keeps the rest, RUNS=3, FOR=10s, DIRECTIONS=down, TRANSPORTS=udp, SCALE=0.5, INNER=bbr, COUNT=100 homes of many
 	ci/need $(LAB)
-	build/testbed evaluate -only "$(ONLY)" -runs $(or $(RUNS),3) -for $(or $(FOR),10s) -directions "$(DIRECTIONS)" -transports "$(TRANSPORTS)" -scale $(or $(SCALE),1) -inner "$(INNER)" $(if $(KEEP),-keep); \
+	build/testbed evaluate -only "$(ONLY)" -runs $(or $(RUNS),3) -for $(or $(FOR),10s) -directions "$(DIRECTIONS)" -transports "$(TRANSPORTS)" -scale $(or $(SCALE),1) -inner "$(INNER)" -count $(or $(COUNT),0) $(if $(KEEP),-keep); \
 	measured=$$?; build/plot && exit $$measured
 
 .PHONY: bench

@@ -33,6 +33,7 @@ type EvaluateConfig struct {
 	Inner      string        // congestion control of the TCP flows through the tunnel; empty: cubic
 	Scale      float64       // of the rates of the parts with real links' rates, for a slow host; 0: 1
 	Routing    string        // of the tunnels; empty: nat
+	Count      int           // of tunnels of one VPS; 0: 100
 	Program    string        // the daemon; empty: build/netcombiner
 	Dir        string        // where results.json goes; empty: build/evaluation
 	Keep       bool          // what results.json there has and this evaluation does not measure again
@@ -85,6 +86,8 @@ var Parts = []Part{
 	{Name: "metric", Title: "A second path with a higher metric, with room on the first", run: evaluateMetric,
 		lasts: func(e *evaluation) time.Duration { return e.every(e.For + time.Second) }},
 	{Name: "udp", Title: "A UDP flow at 90 % of two links", run: evaluateUDP, lasts: udpLasts},
+	{Name: "many", Title: "One VPS for many homes, all idle", run: evaluateMany,
+		lasts: func(e *evaluation) time.Duration { return 20*time.Second + time.Duration(e.Runs)*manyFor }},
 	{Name: "replay", Title: "Recorded and altered packets sent to a live tunnel", run: evaluateReplay,
 		lasts: func(e *evaluation) time.Duration { return 20*time.Second + time.Duration(5*e.Runs)*4*time.Second }},
 }

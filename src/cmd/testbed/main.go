@@ -76,6 +76,7 @@ func run(args []string) error {
 		flags.StringVar(&c.Inner, "inner", "", "`name` of the congestion control of the TCP flows through the tunnel (default cubic)")
 		flags.Float64Var(&c.Scale, "scale", 0, "`part` of their rates that the links of profiles, latency, metric and udp get, for a slow host (default 1)")
 		flags.StringVar(&c.Routing, "routing", "", "`kind` of the tunnels: nat, portal or none (default nat)")
+		flags.IntVar(&c.Count, "count", 0, "`number` of homes of the VPS in many (default 100)")
 		flags.StringVar(&c.Program, "program", "", "the daemon's `file` (default build/netcombiner)")
 		flags.StringVar(&c.Dir, "dir", "", "`folder` of results.json (default build/evaluation)")
 		flags.BoolVar(&c.Keep, "keep", false, "keep what results.json has and this evaluation does not measure again")
