@@ -50,6 +50,11 @@ type Interface struct {
 	// it where it can, and half of it is all that packets ever take.
 	MemoryLimit int64
 
+	// Metrics is where Prometheus may ask; invalid: nowhere.
+	Metrics netip.AddrPort
+	// Log is how log lines are written: "text" or "json".
+	Log string
+
 	// For Routing = portal, and only there:
 	PublicAddress   []netip.Addr // the remote's public addresses; empty: found by itself
 	ClientInterface string       // local portal: where the client that holds them is

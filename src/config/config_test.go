@@ -50,6 +50,8 @@ Routing   = nat
 AuthenticateAddresses = yes
 Offload   = OFF
 MemoryLimit = 24MiB
+Metrics   = 127.0.0.1:9487
+Log       = JSON
 
 [Path]
 Name       = dsl
@@ -80,7 +82,7 @@ Rate       = 2.5mbit
 		Interface: Interface{
 			Role: Local, Key: mustKey(t), MTU: 1400, Suite: "blake2s", Scheduler: "redundant", Routing: RoutingNAT,
 			Address:               []netip.Prefix{netip.MustParsePrefix("172.19.152.3/31"), netip.MustParsePrefix("fd19:152::3/127")},
-			AuthenticateAddresses: true, MemoryLimit: 24 << 20,
+			AuthenticateAddresses: true, MemoryLimit: 24 << 20, Metrics: netip.MustParseAddrPort("127.0.0.1:9487"), Log: "json",
 		},
 		Paths: []Path{
 			{Name: "dsl", Transport: "udp", Device: "eth1", Remote: HostPort{"vps.example.org", 4725},
@@ -105,7 +107,7 @@ func TestParseRemote(t *testing.T) {
 	}
 	compareConfigs(t, got, &Config{
 		Interface: Interface{
-			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "earliest", Routing: RoutingPortal, Offload: true, MemoryLimit: DefaultMemoryLimit,
+			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "earliest", Routing: RoutingPortal, Offload: true, MemoryLimit: DefaultMemoryLimit, Log: "text",
 			PublicAddress: []netip.Addr{netip.MustParseAddr("203.0.113.9")}, KeepPorts: []uint16{22},
 		},
 		Listens: []Listen{
@@ -147,7 +149,7 @@ Remote = nowhere
 	want := `nc0.conf:1: stands before the first section; allowed: [Interface], [Path], [Listen] above it
 nc0.conf:3: Role = middle: not a role; allowed: local, remote
 nc0.conf:4: Key: 5 bytes long; allowed: 32 bytes in base64, the same on both portals (netcombiner genkey makes one)
-nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, Offload, MemoryLimit, PublicAddress, ClientInterface, KeepPorts
+nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, Offload, MemoryLimit, Metrics, Log, PublicAddress, ClientInterface, KeepPorts
 nc0.conf:6: MTU = 500: not an MTU; allowed: auto, or 576 to 9000 bytes
 nc0.conf:7: Suite = rot13: not a suite; allowed: auto, blake2s, chacha20poly1305, aes128gcm, none
 nc0.conf:8: MTU: given twice, first on line 6; allowed: once in a section
@@ -223,6 +225,10 @@ func TestRejected(t *testing.T) {
 		"no memory":             {local + "MemoryLimit=1MB\n" + path, "MemoryLimit = 1MB: not a size of memory; allowed: 16MB to 2GB"},
 		"memory for 64 paths":   {local + "MemoryLimit=29.9MB\n" + strings.Repeat(path, 64), "MemoryLimit: too little for so many [Path]s or [Listen]s of this MTU; allowed: 30MB or more"},
 		"default memory":        {local + "MTU=9000\n" + strings.Repeat(path, 64), "MemoryLimit: too little"},
+		"metrics without port":  {local + "Metrics=127.0.0.1\n" + path, "Metrics = 127.0.0.1: not an address and port to listen on; allowed: 127.0.0.1:9487, [::1]:9487, 192.168.1.1:9487"},
+		"metrics by name":       {local + "Metrics=localhost:9487\n" + path, "not an address and port"},
+		"metrics on port 0":     {local + "Metrics=127.0.0.1:0\n" + path, "not an address and port"},
+		"another log":           {local + "Log=xml\n" + path, "Log = xml: not a form of log; allowed: text, json"},
 		"too much memory":       {local + "MemoryLimit=3GB\n" + path, "not a size of memory"},
 		"memory without unit":   {local + "MemoryLimit=64000000\n" + path, "not a size of memory"},
 		"addresses without mac": {local + "AuthenticateAddresses=yes\nSuite=none\n" + path, "needs a MAC"},
@@ -236,7 +242,6 @@ func TestRejected(t *testing.T) {
 		"listen twice":          {remote + listen + listen, "taken by the [Listen] on line 4"},
 		"listen overlaps":       {remote + listen + "[Listen]\nAddress=192.0.2.7:4725\n", "taken by"},
 		"bad allow":             {remote + listen + "Allow=10.0.0.0/33\n", "not a network"},
-		"later key":             {remote + "Metrics=127.0.0.1:9487\n" + listen, "Metrics: unknown in [Interface]"},
 		"later value":           {local + "Scheduler=fastest\n" + path, "allowed: earliest, greedy, proportional, redundant"},
 		"control character":     {local + "Ro\x1ble=local\n" + path, "control characters"},
 		"utf-16":                {"\xff\xfe[\x00", "UTF-16"},
@@ -298,13 +303,13 @@ func TestKeyFile(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	text := "[Interface]\nRole=local\nSuite=none\nMTU=1500\nKey=" + testKey + "\n[Path]\nDirection=send\nRemote=192.0.2.1:4725\n[Path]\nDirection=send\nRemote=192.0.2.1:4725\n"
+	text := "[Interface]\nRole=local\nSuite=none\nMetrics=0.0.0.0:9487\nMTU=1500\nKey=" + testKey + "\n[Path]\nDirection=send\nRemote=192.0.2.1:4725\n[Path]\nDirection=send\nRemote=192.0.2.1:4725\n"
 	c, err := Parse("x", strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := strings.Join(Warnings("/nonexistent", c), "\n")
-	for _, want := range []string{"inside a VPN", "at most 1440", "the same way", "one way only"} {
+	for _, want := range []string{"inside a VPN", "whoever reaches that address", "at most 1440", "the same way", "one way only"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no warning with %q in:\n%s", want, got)
 		}

@@ -41,6 +41,8 @@ var interfaceFields = []field[Interface]{
 		return err
 	}},
 	{name: "MemoryLimit", set: func(i *Interface, v string) (err error) { i.MemoryLimit, err = parseMemory(v); return }},
+	{name: "Metrics", set: func(i *Interface, v string) (err error) { i.Metrics, err = parseMetrics(v); return }},
+	{name: "Log", set: func(i *Interface, v string) error { return oneOf(&i.Log, v, "not a form of log", "text", "json") }},
 	{name: "PublicAddress", set: func(i *Interface, v string) (err error) {
 		i.PublicAddress, err = list(v, parseHostAddress)
 		return

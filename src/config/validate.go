@@ -12,7 +12,7 @@ const MaxPaths = 64
 // build makes the Config of sections: every value by itself first, then what
 // must fit together.
 func (p *parser) build(sections []section) *Config {
-	c := &Config{Interface: Interface{Suite: "auto", Scheduler: "earliest", Routing: RoutingNone, Offload: true, MemoryLimit: DefaultMemoryLimit}}
+	c := &Config{Interface: Interface{Suite: "auto", Scheduler: "earliest", Log: "text", Routing: RoutingNone, Offload: true, MemoryLimit: DefaultMemoryLimit}}
 	var own given
 	var paths, listens []given
 	for _, s := range sections {

@@ -140,6 +140,15 @@ func parseAddrPort(v string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(a.Unmap(), 0), err == nil
 }
 
+// parseMetrics takes where to listen for Prometheus.
+func parseMetrics(v string) (netip.AddrPort, error) {
+	ap, ok := parseAddrPort(v)
+	if !ok || ap.Port() == 0 || ap.Addr().IsMulticast() || ap.Addr().Zone() != "" {
+		return netip.AddrPort{}, &fault{"not an address and port to listen on", "127.0.0.1:9487, [::1]:9487, 192.168.1.1:9487"}
+	}
+	return ap, nil
+}
+
 // parseListenAddress takes a port or none; the transport decides later.
 func parseListenAddress(v string) (netip.AddrPort, error) {
 	ap, ok := parseAddrPort(v)

@@ -28,6 +28,9 @@ func Warnings(path string, c *Config) []string {
 	if c.Interface.MTU > commonMTU {
 		warn("MTU = %d: common links carry at most %d inside the tunnel, and longer packets would be lost; auto finds the best", c.Interface.MTU, commonMTU)
 	}
+	if m := c.Interface.Metrics; m.IsValid() && !(m.Addr().IsLoopback() || m.Addr().IsPrivate() || m.Addr().IsLinkLocalUnicast()) {
+		warn("Metrics = %v: whoever reaches that address reads names, states and traffic of the paths; 127.0.0.1:%d is for this host alone", m, m.Port())
+	}
 
 	type way struct {
 		transport, bind string

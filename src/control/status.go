@@ -28,13 +28,16 @@ type Session struct {
 	Handshakes uint64  `json:"handshakes"` // completed since the start
 }
 
+// PathStates are all that a path can be in.
+var PathStates = []string{"down", "connecting", "up", "standby", "failed"}
+
 // Path is one path as this portal sees it; tx is what this portal sent.
 type Path struct {
 	Name              string  `json:"name"`
 	Transport         string  `json:"transport"`
 	Local             string  `json:"local"`  // address:port, the address alone where the transport has no ports, or the interface waited for
 	Remote            string  `json:"remote"` // likewise, or the name being resolved
-	State             string  `json:"state"`  // "down", "connecting", "up", "standby", "failed"
+	State             string  `json:"state"`  // one of PathStates
 	Metric            int     `json:"metric"`
 	Congestion        string  `json:"congestion"`
 	RTTMs             float64 `json:"rtt_ms"`     // smoothed

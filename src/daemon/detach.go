@@ -191,7 +191,7 @@ func adopt(load func(io.Reader) (Options, error), tunFile, lockFile *os.File) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	t := newTunnel(o, systemLog(o.Interface))
+	t := newTunnel(o, systemLog(o.Interface, o.Config))
 	lock, err := control.AdoptLock(lockFile, o.Interface)
 	if err != nil {
 		return nil, nil, err

@@ -1,45 +1,67 @@
 package daemon
 
 import (
-	"bytes"
-	"io"
+	"fmt"
 	"log/slog"
 	"log/syslog"
+	"os"
+	"syscall"
+
+	"netcombiner/src/config"
+	"netcombiner/src/eventlog"
 )
 
 // systemLog is where a detached daemon logs: the host's syslog, or nowhere on
 // a host without one.
-func systemLog(iface string) *slog.Logger {
-	var out io.Writer = io.Discard
-	if w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "netcombiner["+iface+"]"); err == nil {
-		out = syslogWriter{w}
+func systemLog(iface string, c *config.Config) *slog.Logger {
+	w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "netcombiner["+iface+"]")
+	if err != nil {
+		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{
-		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.TimeKey {
-				return slog.Attr{} // syslog has its own
-			}
-			return a
-		},
-	}))
+	asJSON := c.Interface.Log == "json"
+	return eventlog.New(eventlog.Format{JSON: asJSON, NoTime: true, NoLevel: !asJSON}, func(level slog.Level, line []byte) {
+		_ = bySeverity(w, level)(string(line)) // syslogd may be restarting, and nobody else is there to tell
+	})
 }
 
-// syslogWriter gives each line of a TextHandler the severity it begins with.
-type syslogWriter struct{ w *syslog.Writer }
-
-func (s syslogWriter) Write(line []byte) (int, error) {
-	level, rest, _ := bytes.Cut(line, []byte(" "))
-	text := string(rest)
-	var err error
-	switch string(level) {
-	case "level=ERROR":
-		err = s.w.Err(text)
-	case "level=WARN":
-		err = s.w.Warning(text)
-	case "level=DEBUG":
-		err = s.w.Debug(text)
-	default:
-		err = s.w.Info(text)
+func bySeverity(w *syslog.Writer, level slog.Level) func(string) error {
+	switch {
+	case level >= slog.LevelError:
+		return w.Err
+	case level >= slog.LevelWarn:
+		return w.Warning
+	case level >= slog.LevelInfo:
+		return w.Info
 	}
-	return len(line), err
+	return w.Debug
+}
+
+// terminalLog is where a daemon in the foreground logs: stderr. Where that is
+// systemd's journal, it says how grave a line is as sd-daemon(3) has it.
+func terminalLog(c *config.Config) *slog.Logger {
+	asJSON := c.Interface.Log == "json"
+	if !isJournal(os.Stderr) {
+		return eventlog.New(eventlog.Format{JSON: asJSON}, func(_ slog.Level, line []byte) { _, _ = os.Stderr.Write(line) })
+	}
+	return eventlog.New(eventlog.Format{JSON: asJSON, NoTime: true, NoLevel: !asJSON}, func(level slog.Level, line []byte) {
+		_, _ = os.Stderr.Write(append([]byte(journalPrefix(level)), line...))
+	})
+}
+
+// journalPrefix is the severity of syslog(3).
+func journalPrefix(level slog.Level) string {
+	switch {
+	case level >= slog.LevelError:
+		return "<3>"
+	case level >= slog.LevelWarn:
+		return "<4>"
+	}
+	return "<6>"
+}
+
+// isJournal says that f is the stream that systemd has given to this process.
+func isJournal(f *os.File) bool {
+	var st syscall.Stat_t
+	stream := os.Getenv("JOURNAL_STREAM")
+	return stream != "" && syscall.Fstat(int(f.Fd()), &st) == nil && stream == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }

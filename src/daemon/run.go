@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,7 +17,7 @@ func Foreground(o Options) error {
 	ctx, release := signalContext(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer release()
 	manager := newNotifier()
-	t := newTunnel(o, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	t := newTunnel(o, terminalLog(o.Config))
 	_, dev, err := t.prepare()
 	if err != nil {
 		return errors.Join(err, t.stop())

@@ -125,6 +125,9 @@ func (t *tunnel) start(ctx context.Context, dev TUN) error {
 		return err
 	}
 	t.undoLater("the control socket", t.server.Unlisten)
+	if at := t.Config.Interface.Metrics; at.IsValid() {
+		t.undoLater("the metrics", serveMetrics(at, t.Status, t.log))
+	}
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}

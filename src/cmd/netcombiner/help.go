@@ -22,8 +22,11 @@ it undoes what was left, and says what that was.
 Example: netcombiner down nc0
 `
 
-const showHelp = `  --json   for programs: one object; an array of them without IFACE
-  --watch  show it again every second, until q or Ctrl-C
+const showHelp = `  --json     for programs: one object; an array of them without IFACE
+  --metrics  for Prometheus: its text format, of one tunnel or all
+  --watch    show it again every second, until q or Ctrl-C
+
+Colours are for terminals only, and never with NO_COLOR in the environment.
 
 Example: netcombiner show nc0 --watch
 `

@@ -61,7 +61,7 @@ var commands []command
 func init() {
 	commands = []command{
 		{"down", "IFACE", "stop a tunnel and undo all it did to the host", downHelp, (*app).down},
-		{"show", "[IFACE] [--json] [--watch]", "show the state of one tunnel, or of all", showHelp, (*app).show},
+		{"show", "[IFACE] [--json|--metrics] [--watch]", "show the state of one tunnel, or of all", showHelp, (*app).show},
 		{"check", "[--all] [FILE|IFACE …]", "tell everything that is wrong in configurations", checkHelp, (*app).check},
 		{"genkey", "", "print a new key", genkeyHelp, (*app).genkey},
 		{"service", "install|uninstall|start|stop|status IFACE", "let the host start a tunnel at boot", serviceHelp, (*app).service},

@@ -17,9 +17,13 @@ func (a *app) show(args []string) error {
 	fs := flag.NewFlagSet("show", flag.ContinueOnError)
 	asJSON := fs.Bool("json", false, "")
 	watch := fs.Bool("watch", false, "")
+	metrics := fs.Bool("metrics", false, "")
 	rest, err := parse(fs, args, 0, 1)
 	if err != nil {
 		return err
+	}
+	if *metrics && (*asJSON || *watch) {
+		return usageError("show: --metrics stands alone")
 	}
 	v := viewer{before: make(map[string]*control.Status)}
 	if len(rest) == 1 {
@@ -30,6 +34,8 @@ func (a *app) show(args []string) error {
 	}
 	draw := v.text
 	switch {
+	case *metrics:
+		draw = v.metrics
 	case *asJSON && *watch:
 		draw = v.jsonLine
 	case *asJSON:
@@ -93,6 +99,17 @@ func (v *viewer) text() (string, error) {
 		return nil
 	})
 	return strings.Join(all, "\n"), err
+}
+
+// metrics is the status for Prometheus.
+func (v *viewer) metrics() (string, error) {
+	var all []*control.Status
+	_, err := v.ask(func(_ string, raw json.RawMessage) error {
+		s := new(control.Status)
+		all = append(all, s)
+		return json.Unmarshal(raw, s)
+	})
+	return control.MetricsText(all...), err
 }
 
 // json is the status for a program: an object for one interface, an array of

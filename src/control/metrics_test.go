@@ -1,0 +1,164 @@
+package control
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// full is a status in which everything has a value of its own.
+func full() *Status {
+	s := example()
+	s.Paths[0].Name = `d"s\l` + "\nü"
+	s.Paths[0].Quota = &Quota{UsedBytes: 1, LimitBytes: 50e9, Resets: "2026-12-01"}
+	s.Paths = append(s.Paths, Path{Name: "lte", Transport: "udp", State: "up"}) // another of the same name
+	s.Totals = []Month{
+		{Month: "2026-11", Tunnel: Carried{Tx: Count{1, 2}}, Paths: []PathTotal{{Name: "lte", Tx: Count{3, 4e9}, Rx: Count{5, 6}, LostPackets: 7}}},
+		{Month: "2026-10", Tunnel: Carried{Rx: Count{1, 2e9}}, Paths: []PathTotal{{Name: "gone"}}},
+	}
+	s.Hints = []string{"do this"}
+	return s
+}
+
+func TestMetrics(t *testing.T) {
+	other := full()
+	other.Interface = "nc1"
+	got := MetricsText(full(), other)
+	for _, want := range []string{
+		"# HELP netcombiner_path_rtt_seconds Smoothed round-trip time; 0: not measured yet.\n# TYPE netcombiner_path_rtt_seconds gauge\n" +
+			`netcombiner_path_rtt_seconds{interface="nc0",path="d\"s\\l\nü",transport="udp"} 0.031239999999999997`,
+		`netcombiner_path_rate_bytes_per_second{interface="nc1",path="d\"s\\l\nü",transport="udp"} 1.975e+06`,
+		`netcombiner_path_tx_bytes_total{interface="nc0",path="d\"s\\l\nü",transport="udp"} 1.288490189e+09`,
+		`netcombiner_path_up{interface="nc0",path="lte",transport="tcp"} 0`,
+		`netcombiner_path_state{interface="nc0",path="lte",transport="tcp",state="connecting"} 1`,
+		`netcombiner_path_quota_limit_bytes{interface="nc0",path="d\"s\\l\nü",transport="udp"} 5e+10`,
+		`netcombiner_path_month_tx_bytes{interface="nc0",path="lte"} 4e+09`,
+		`netcombiner_rejected_messages_total{interface="nc0",reason="malformed"} 3`,
+		`netcombiner_info{interface="nc1",role="local",version="1.0"} 1`,
+	} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("no %q", want)
+		}
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(got) {
+		series := line[:strings.LastIndex(line, " ")]
+		if seen[series] && line[0] != '#' {
+			t.Errorf("twice: %s", series)
+		}
+		seen[series] = true
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
+	if MetricsText() != "" {
+		t.Error("no tunnel has metrics")
+	}
+}
+
+// Every sample has a value for each of its labels, and counters are called so.
+func TestFamiliesAreConsistent(t *testing.T) {
+	name := regexp.MustCompile(`^netcombiner_[a-z_]+$`)
+	seen := map[string]bool{}
+	for _, f := range Families {
+		if !name.MatchString(f.Name) || seen[f.Name] || f.Help == "" || strings.HasSuffix(f.Name, "_total") != (f.Type == "counter") {
+			t.Errorf("%+v", f)
+		}
+		seen[f.Name] = true
+		samples := 0
+		f.Each(full(), func(_ float64, labels ...string) {
+			samples++
+			if len(labels) != len(f.Labels) || labels[0] != "nc0" || f.Labels[0] != "interface" {
+				t.Errorf("%s: %q for %q", f.Name, labels, f.Labels)
+			}
+		})
+		if samples == 0 {
+			t.Errorf("%s has no sample", f.Name)
+		}
+	}
+}
+
+// need installs a Debian package where it can.
+func need(t *testing.T, command string) {
+	t.Helper()
+	program, _, _ := strings.Cut(command, ":")
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Getuid() != 0 {
+		t.Skip(program + " is missing, and only root on Debian can install it")
+	}
+	if out, err := exec.Command("../../ci/need", command).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// Prometheus' own tool finds nothing to complain of.
+func TestPromtoolLikesTheMetrics(t *testing.T) {
+	need(t, "promtool:prometheus")
+	other := full()
+	other.Interface = "nc1"
+	check := exec.Command("promtool", "check", "metrics")
+	check.Stdin = strings.NewReader(MetricsText(full(), other))
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The dashboard asks for metrics that there are, by labels that they have, in
+// words that Prometheus understands.
+func TestTheDashboardFits(t *testing.T) {
+	text, err := os.ReadFile("../../packaging/grafana/netcombiner.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known []string
+	labels := []string{"job", "instance"} // Prometheus' own
+	for _, f := range Families {
+		known = append(known, f.Name)
+		labels = append(labels, f.Labels...)
+	}
+	used := regexp.MustCompile(`netcombiner_[a-z_]+`).FindAllString(string(text), -1)
+	if len(used) < 10 {
+		t.Fatalf("the dashboard uses %d metrics: does this test still read it right?", len(used))
+	}
+	for _, name := range used {
+		if !slices.Contains(known, name) {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+	for _, by := range regexp.MustCompile(`(?:by|without) ?\(([^)]*)\)|\{\{ ?(\w+) ?\}\}|(\w+)=~?\\"`).FindAllStringSubmatch(string(text), -1) {
+		for label := range strings.SplitSeq(by[1]+by[2]+by[3], ",") {
+			if label = strings.TrimSpace(label); !slices.Contains(labels, label) {
+				t.Errorf("%s: no metric has a label %q", by[0], label)
+			}
+		}
+	}
+	checkExpressions(t, text)
+}
+
+// checkExpressions has promtool read every expression of the dashboard.
+func checkExpressions(t *testing.T, dashboard []byte) {
+	t.Helper()
+	need(t, "promtool:prometheus")
+	rules := "groups:\n- name: dashboard\n  rules:\n"
+	stand := strings.NewReplacer("$__rate_interval", "1m", "$interface", "nc0", "$datasource", "x")
+	all := expressions(t, dashboard)
+	if len(all) < 8 {
+		t.Fatalf("only %d expressions", len(all))
+	}
+	for _, e := range all {
+		rules += "  - record: x\n    expr: '" + strings.ReplaceAll(stand.Replace(e), "'", "''") + "'\n"
+	}
+	file := filepath.Join(t.TempDir(), "rules.yml")
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("promtool", "check", "rules", "--lint=none", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, out, rules)
+	}
+}
