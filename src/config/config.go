@@ -13,6 +13,7 @@ type Config struct {
 	Interface Interface
 	Paths     []Path   // local portal: at least one
 	Listens   []Listen // remote portal: at least one
+	Bypasses  []Bypass // local portal
 
 	source source // for Edit and Reload
 	Lines  Lines  // where some of it stands
@@ -49,6 +50,9 @@ type Interface struct {
 	// MemoryLimit is what the process may use, in bytes: the Go runtime holds to
 	// it where it can, and half of it is all that packets ever take.
 	MemoryLimit int64
+	// FallbackDirect is Fallback = direct, on a local portal: while every path
+	// has failed, traffic leaves by the WANs themselves.
+	FallbackDirect bool
 
 	// Metrics is where Prometheus may ask; invalid: nowhere.
 	Metrics netip.AddrPort

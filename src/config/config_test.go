@@ -146,10 +146,10 @@ Congestion = newreno
 Remote = nowhere
 `
 	_, err := Parse("nc0.conf", strings.NewReader(text))
-	want := `nc0.conf:1: stands before the first section; allowed: [Interface], [Path], [Listen] above it
+	want := `nc0.conf:1: stands before the first section; allowed: [Interface], [Path], [Listen], [Bypass] above it
 nc0.conf:3: Role = middle: not a role; allowed: local, remote
 nc0.conf:4: Key: 5 bytes long; allowed: 32 bytes in base64, the same on both portals (netcombiner genkey makes one)
-nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, Offload, MemoryLimit, Metrics, Log, PublicAddress, ClientInterface, KeepPorts
+nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, Offload, MemoryLimit, Metrics, Log, Fallback, PublicAddress, ClientInterface, KeepPorts
 nc0.conf:6: MTU = 500: not an MTU; allowed: auto, or 576 to 9000 bytes
 nc0.conf:7: Suite = rot13: not a suite; allowed: auto, blake2s, chacha20poly1305, aes128gcm, none
 nc0.conf:8: MTU: given twice, first on line 6; allowed: once in a section
@@ -161,10 +161,10 @@ nc0.conf:14: Rate = fast: not a rate; allowed: down/up or one for both, 8kbit to
 nc0.conf:15: Metric = 65536: not a metric; allowed: 0 to 65535
 nc0.conf:16: Direction = sideways: not a direction; allowed: both, send, receive
 nc0.conf:17: neither a key nor a section; allowed: Key = Value, [Section], # comment
-nc0.conf:18: [Paht]: unknown section; allowed: [Interface], [Path], [Listen]
+nc0.conf:18: [Paht]: unknown section; allowed: [Interface], [Path], [Listen], [Bypass]
 nc0.conf:20: Remote: missing in [Path]; allowed: the remote portal's host:port; for ip its host
 nc0.conf:22: Congestion = newreno: the kernel's TCP does this on a tcp path; allowed: none, or leave it out
-nc0.conf:23: a section without its closing bracket; allowed: [Interface], [Path], [Listen]`
+nc0.conf:23: a section without its closing bracket; allowed: [Interface], [Path], [Listen], [Bypass]`
 	if err == nil {
 		t.Fatal("accepted")
 	}

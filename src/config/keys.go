@@ -43,6 +43,12 @@ var interfaceFields = []field[Interface]{
 	{name: "MemoryLimit", set: func(i *Interface, v string) (err error) { i.MemoryLimit, err = parseMemory(v); return }},
 	{name: "Metrics", set: func(i *Interface, v string) (err error) { i.Metrics, err = parseMetrics(v); return }},
 	{name: "Log", set: func(i *Interface, v string) error { return oneOf(&i.Log, v, "not a form of log", "text", "json") }},
+	{name: "Fallback", set: func(i *Interface, v string) error {
+		var answer string
+		err := oneOf(&answer, v, "neither direct nor none", "direct", "none")
+		i.FallbackDirect = answer == "direct"
+		return err
+	}},
 	{name: "PublicAddress", set: func(i *Interface, v string) (err error) {
 		i.PublicAddress, err = list(v, parseHostAddress)
 		return

@@ -113,7 +113,7 @@ func (p *parser) scan(text []byte) (sections []section, ok bool) {
 			open = true
 			name, closed := strings.CutSuffix(line[1:], "]")
 			if !closed {
-				p.fail(n, "", "", &fault{"a section without its closing bracket", "[Interface], [Path], [Listen]"})
+				p.fail(n, "", "", &fault{"a section without its closing bracket", "[Interface], [Path], [Listen], [Bypass]"})
 				sections = append(sections, section{})
 				continue
 			}
@@ -121,7 +121,7 @@ func (p *parser) scan(text []byte) (sections []section, ok bool) {
 		case !assigned:
 			p.fail(n, "", "", &fault{"neither a key nor a section", "Key = Value, [Section], # comment"})
 		case !open:
-			p.fail(n, "", "", &fault{"stands before the first section", "[Interface], [Path], [Listen] above it"})
+			p.fail(n, "", "", &fault{"stands before the first section", "[Interface], [Path], [Listen], [Bypass] above it"})
 		default:
 			s := &sections[len(sections)-1]
 			s.entries = append(s.entries, entry{strings.TrimSpace(key), strings.TrimSpace(value), n})

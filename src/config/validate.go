@@ -14,7 +14,7 @@ const MaxPaths = 64
 func (p *parser) build(sections []section) *Config {
 	c := &Config{Interface: Interface{Suite: "auto", Scheduler: "earliest", Log: "text", Routing: RoutingNone, Offload: true, MemoryLimit: DefaultMemoryLimit}}
 	var own given
-	var paths, listens []given
+	var paths, listens, bypasses []given
 	for _, s := range sections {
 		switch strings.ToLower(s.name) {
 		case "interface":
@@ -32,9 +32,13 @@ func (p *parser) build(sections []section) *Config {
 			listen := Listen{Transport: "udp"}
 			listens = append(listens, decode(p, s, "Listen", &listen, listenFields))
 			c.Listens = append(c.Listens, listen)
+		case "bypass":
+			var bypass Bypass
+			bypasses = append(bypasses, decode(p, s, "Bypass", &bypass, bypassFields))
+			c.Bypasses = append(c.Bypasses, bypass)
 		default:
 			if s.line > 0 {
-				p.fail(s.line, "["+quote(s.name)+"]", "", &fault{"unknown section", "[Interface], [Path], [Listen]"})
+				p.fail(s.line, "["+quote(s.name)+"]", "", &fault{"unknown section", "[Interface], [Path], [Listen], [Bypass]"})
 			}
 		}
 	}
@@ -43,9 +47,10 @@ func (p *parser) build(sections []section) *Config {
 	} else {
 		p.checkInterface(&c.Interface, own)
 	}
-	p.checkSections(c, own, paths, listens)
+	p.checkSections(c, own, paths, listens, bypasses)
 	p.checkPaths(c.Paths, paths)
 	p.checkListens(c.Listens, listens)
+	p.checkBypasses(c, own, bypasses)
 	c.Lines = linesOf(own, listens)
 	if least := c.LeastMemory(); c.Interface.MemoryLimit > 0 && c.Interface.MemoryLimit < least && len(p.errs) == 0 {
 		p.fail(own.at("MemoryLimit"), "MemoryLimit", "", &fault{"too little for so many [Path]s or [Listen]s of this MTU", fmt.Sprintf("%dMB or more", (least+999_999)/1_000_000)})
@@ -123,7 +128,7 @@ func (p *parser) checkInterface(i *Interface, g given) {
 }
 
 // checkSections holds a local portal to paths and a remote one to listeners.
-func (p *parser) checkSections(c *Config, own given, paths, listens []given) {
+func (p *parser) checkSections(c *Config, own given, paths, listens, bypasses []given) {
 	refuse := func(all []given, allowed string) {
 		for _, g := range all {
 			p.fail(g.line, "["+g.section+"]", "", &fault{"means nothing on a " + string(c.Interface.Role) + " portal", allowed})
@@ -137,6 +142,7 @@ func (p *parser) checkSections(c *Config, own given, paths, listens []given) {
 		}
 	case Remote:
 		refuse(paths, "[Listen]")
+		refuse(bypasses, "on the local portal only")
 		if len(listens) == 0 {
 			p.fail(own.line, "[Listen]", "", &fault{"missing", "one for each transport, with Transport and Address"})
 		}

@@ -55,5 +55,6 @@ func Warnings(path string, c *Config) []string {
 	if len(c.Paths) > 0 && !(sends && receives) {
 		warn("every path goes one way only: no connection works without an answer")
 	}
+	bypassWarnings(c, warn)
 	return all
 }
