@@ -18,14 +18,17 @@ type system interface {
 	boot() (string, error)
 	// lock waits until no other process is at work on the same directory.
 	lock(dir string) (unlock func(), err error)
-	// snapshot reads the host, with sysctls as they are now.
-	snapshot() (Host, error)
+	// snapshot reads the host, with sysctls as they are now, and of these sets
+	// those that are there.
+	snapshot(sets []config.NFTSet) (Host, error)
 	// check reports what a step of the plan needs and the host lacks.
 	check(steps []Step) error
 	// present says whether a step's object is there now, whoever made it. For
 	// a NoRule: whether the rule is.
 	present(Step) (bool, error)
 	sysctl(key string) (value string, siblings map[string]string, err error)
+	// forget makes the host's connection tracking forget what is meant.
+	forget(forgotten) error
 	make(Step) error
 	unmake(Step) error
 	// warnings looks for what may stop the tunnel's packets.
@@ -39,6 +42,9 @@ type Routing struct {
 	system  system
 	dir     string
 	journal journal
+	beside  besides // what goes beside the tunnel now
+	stands  []Standing
+	lacking error // what could not be done, though the tunnel works without
 }
 
 // Apply carries out what spec asks for. When it fails it has undone all. dir
@@ -116,7 +122,10 @@ func (r *Routing) Refresh(spec Spec) error {
 	if err != nil {
 		return err
 	}
-	return r.reconcile(spec, stepsOf(others))
+	if err := r.reconcile(spec, stepsOf(others)); err != nil {
+		return err
+	}
+	return r.lacking
 }
 
 // Undo takes everything back. It may be called again after an error.
@@ -145,13 +154,25 @@ func (r *Routing) Steps() []Step {
 	return slices.Clone(r.journal.Steps)
 }
 
+// Bypasses tells how each [Bypass] was when the routing was last looked at, in
+// the order of the spec.
+func (r *Routing) Bypasses() []Standing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.stands)
+}
+
 // Warnings says what on the host may stop the tunnel's packets, a sentence
 // each. It changes nothing.
 func (r *Routing) Warnings() []string {
 	if len(r.Steps()) == 0 {
 		return nil
 	}
-	return r.system.warnings(r.journal.Interface)
+	list := r.system.warnings(r.journal.Interface)
+	if r.lacking != nil {
+		list = append(list, r.lacking.Error())
+	}
+	return list
 }
 
 func (r *Routing) path() string { return journalPath(r.dir, r.journal.Interface) }
@@ -159,10 +180,11 @@ func (r *Routing) path() string { return journalPath(r.dir, r.journal.Interface)
 // reconcile brings what is in force to what spec asks for now. shared are the
 // steps of the host's other tunnels.
 func (r *Routing) reconcile(spec Spec, shared index) error {
-	host, err := r.system.snapshot()
+	host, err := r.system.snapshot(spec.sets())
 	if err != nil {
 		return fmt.Errorf("reading the host's routing: %w", err)
 	}
+	r.stands = standings(spec, host, r.journal.Slot)
 	mine := indexOf(r.journal.Steps)
 	asBefore(&host, shared)
 	asBefore(&host, mine)
@@ -196,20 +218,31 @@ func (r *Routing) reconcile(spec Spec, shared index) error {
 		return err
 	}
 	errs := []error{r.unmakeAll(obsolete, shared)}
+	r.lacking = nil
 	for _, step := range wanted {
-		if err := r.system.make(step); err != nil && !(step.Sysctl != nil && step.Sysctl.Optional) {
-			errs = append(errs, fmt.Errorf("%s: %w", firstLine(step.String()), err))
-			break // what follows may need it
+		err := r.system.make(step)
+		if err == nil || step.Sysctl != nil && step.Sysctl.Optional {
+			continue
 		}
+		err = fmt.Errorf("%s: %w", firstLine(step.String()), err)
+		if step.SetChain != nil { // somebody else's table
+			r.lacking = errors.Join(r.lacking, err)
+			continue
+		}
+		errs = append(errs, err)
+		break // what follows may need it
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if len(obsolete) == 0 {
-		return nil // the journal is right as it is
+	if len(obsolete) > 0 { // else the journal is right as it is
+		r.journal.Steps = wanted
+		if err := r.journal.write(r.path()); err != nil {
+			return err
+		}
 	}
-	r.journal.Steps = wanted
-	return r.journal.write(r.path())
+	r.lacking = errors.Join(r.lacking, r.settle(spec, besidesOf(spec, host, r.journal.Slot)))
+	return nil
 }
 
 // own says whether a planned step is ours to make, and so to undo: not when
@@ -225,7 +258,7 @@ func (r *Routing) own(step Step, mine, shared index) (bool, error) {
 		}
 		return !step.Sysctl.satisfied(now), err
 	}
-	if step.Ruleset != nil {
+	if step.Ruleset != nil || step.SetChain != nil {
 		return true, nil // the name is ours
 	}
 	present, err := r.system.present(step)

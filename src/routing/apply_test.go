@@ -25,6 +25,7 @@ type fake struct {
 	dieAt   int // the change at which the process is killed; 0: none
 	dieLate bool
 	failAt  int // the change that the kernel refuses
+	forgot  []forgotten
 }
 
 var errKilled = errors.New("killed")
@@ -67,7 +68,8 @@ func (f *fake) lock(string) (func(), error)  { return func() {}, nil }
 func (f *fake) check([]Step) error           { return nil }
 func (f *fake) warnings(string) []string     { return nil }
 func (f *fake) present(s Step) (bool, error) { return f.there[key(s)], nil }
-func (f *fake) snapshot() (Host, error) {
+func (f *fake) forget(g forgotten) error     { f.forgot = append(f.forgot, g); return nil }
+func (f *fake) snapshot([]config.NFTSet) (Host, error) {
 	h := f.host
 	h.Sysctl = map[string]string{}
 	for _, k := range h.sysctlsRead() {

@@ -3,6 +3,8 @@ package routing
 import (
 	"errors"
 	"fmt"
+
+	"netcombiner/src/config"
 )
 
 // routeProtocol marks what this package makes. FreeBSD has no such mark.
@@ -12,14 +14,15 @@ var errFreeBSD = fmt.Errorf("Routing = nat and portal are not yet supported on F
 
 type kernel struct{}
 
-func (kernel) boot() (string, error)       { return "", nil }
-func (kernel) lock(string) (func(), error) { return func() {}, nil }
-func (kernel) snapshot() (Host, error)     { return Host{}, errFreeBSD }
-func (kernel) check([]Step) error          { return errFreeBSD }
-func (kernel) present(Step) (bool, error)  { return false, errFreeBSD }
-func (kernel) make(Step) error             { return errFreeBSD }
-func (kernel) unmake(Step) error           { return errFreeBSD }
-func (kernel) warnings(string) []string    { return nil }
+func (kernel) boot() (string, error)                  { return "", nil }
+func (kernel) lock(string) (func(), error)            { return func() {}, nil }
+func (kernel) snapshot([]config.NFTSet) (Host, error) { return Host{}, errFreeBSD }
+func (kernel) forget(forgotten) error                 { return nil }
+func (kernel) check([]Step) error                     { return errFreeBSD }
+func (kernel) present(Step) (bool, error)             { return false, errFreeBSD }
+func (kernel) make(Step) error                        { return errFreeBSD }
+func (kernel) unmake(Step) error                      { return errFreeBSD }
+func (kernel) warnings(string) []string               { return nil }
 func (kernel) sysctl(string) (string, map[string]string, error) {
 	return "", nil, errFreeBSD
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"netcombiner/src/config"
 )
 
 // routeProtocol marks the rules and routes that this package makes: `ip rule`
@@ -51,7 +53,7 @@ func again[T any](dump func() (T, error)) (list T, err error) {
 	return list, err
 }
 
-func (kernel) snapshot() (Host, error) {
+func (kernel) snapshot(sets []config.NFTSet) (Host, error) {
 	links, err := again(netlink.LinkList)
 	if err != nil {
 		return Host{}, fmt.Errorf("listing interfaces: %w", err)
@@ -61,7 +63,8 @@ func (kernel) snapshot() (Host, error) {
 	for _, l := range links {
 		a := l.Attrs()
 		names[a.Index] = a.Name
-		host.Links = append(host.Links, Link{Name: a.Name, Loopback: a.Flags&net.FlagLoopback != 0})
+		const running = unix.IFF_UP | unix.IFF_RUNNING
+		host.Links = append(host.Links, Link{Name: a.Name, Loopback: a.Flags&net.FlagLoopback != 0, Up: a.RawFlags&running == running})
 	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		addrs, err := again(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, family) })
@@ -94,6 +97,7 @@ func (kernel) snapshot() (Host, error) {
 			host.Sysctl[key] = value
 		}
 	}
+	host.Sets = setFamilies(sets)
 	return host, nil
 }
 
@@ -191,6 +195,8 @@ func (kernel) make(s Step) error {
 		return writeSysctl(s.Sysctl.Key, s.Sysctl.Value)
 	case s.Ruleset != nil:
 		return loadRuleset(*s.Ruleset)
+	case s.SetChain != nil:
+		return loadSetChain(*s.SetChain)
 	}
 	return nil
 }
@@ -211,6 +217,8 @@ func (kernel) unmake(s Step) error {
 		return restoreSysctl(*s.Sysctl)
 	case s.Ruleset != nil:
 		return deleteRuleset(s.Ruleset.Name)
+	case s.SetChain != nil:
+		return deleteSetChain(*s.SetChain)
 	}
 	return nil
 }
@@ -240,6 +248,9 @@ func ipNet(p netip.Prefix) *net.IPNet {
 }
 
 func changeRoute(r Route, add bool) error {
+	if r.Unreachable {
+		return changeUnreachable(r, add)
+	}
 	link, ok, err := linkOf(r.Device)
 	if err != nil || !ok && !add {
 		return err
@@ -269,6 +280,14 @@ func changeRoute(r Route, add bool) error {
 	}
 	if !add {
 		return tolerate(netlink.RouteDel(route), unix.ESRCH, unix.ENOENT, unix.ENODEV)
+	}
+	return tolerate(netlink.RouteAdd(route), unix.EEXIST)
+}
+
+func changeUnreachable(r Route, add bool) error {
+	route := &netlink.Route{Table: int(r.Table), Dst: ipNet(r.To), Priority: int(r.Metric), Protocol: routeProtocol, Type: unix.RTN_UNREACHABLE}
+	if !add {
+		return tolerate(netlink.RouteDel(route), unix.ESRCH, unix.ENOENT)
 	}
 	return tolerate(netlink.RouteAdd(route), unix.EEXIST)
 }

@@ -328,7 +328,7 @@ func TestRulesRoundTrip(t *testing.T) {
 		for _, c := range []struct {
 			spec Spec
 			host Host
-		}{{localSpec(config.RoutingNAT), router()}, {localSpec(config.RoutingPortal), router()}, {remoteSpec(config.RoutingPortal), vps()}} {
+		}{{localSpec(config.RoutingNAT), router()}, {localSpec(config.RoutingPortal), router()}, {bypassSpec(config.RoutingPortal), bypassHost()}, {remoteSpec(config.RoutingPortal), vps()}} {
 			steps, err := Plan(c.spec, c.host, 0)
 			if err != nil {
 				t.Fatal(err)

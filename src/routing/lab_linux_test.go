@@ -470,6 +470,12 @@ func child() {
 		ns = l.remote
 	}
 	spec := l.spec(ns, config.Routing(os.Getenv("ROUTING_CHILD")))
+	if os.Getenv("ROUTING_BYPASS") != "" {
+		spec.Bypasses = []config.Bypass{
+			{To: prefixes(serverV4+"/32", serverV6+"/128"), Device: "eth2", Block: true},
+			{Set: config.NFTSet{Family: "inet", Table: "fw4", Name: "banks"}, Device: "eth1"},
+		}
+	}
 	dev, err := tundevice.Create("nc0", tundevice.Options{MTU: 1400})
 	if err == nil {
 		_, err = tundevice.Configure("nc0", spec.Address, 1400)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -13,7 +14,7 @@ import (
 // check reports a missing nft before anything is changed.
 func (kernel) check(steps []Step) error {
 	for _, s := range steps {
-		if s.Ruleset == nil {
+		if s.Ruleset == nil && s.SetChain == nil {
 			continue
 		}
 		if _, err := exec.LookPath("nft"); err != nil {
@@ -36,6 +37,7 @@ func nft(input string, args ...string) ([]byte, error) {
 func runNFT(input string, args ...string) ([]byte, error) {
 	cmd := exec.Command("nft", args...)
 	cmd.Stdin = strings.NewReader(input)
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // its errors are read
 	// A group of its own: a signal to ours (Ctrl-C, timeout(1)) must not kill
 	// it in the middle of what undoes the routing.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -38,3 +38,18 @@ func TestKilledNFTIsRunAgain(t *testing.T) {
 		t.Errorf("left: %s", out)
 	}
 }
+
+func TestAddressesOfSets(t *testing.T) {
+	for listing, want := range map[string]string{
+		"table inet fw4 {\n\tset banks {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t}\n}\n": "ip",
+		"table inet fw4 {\n\tset films {\n\t\ttype ipv6_addr; flags timeout;\n\t}\n}\n":     "",
+		"\t\ttypeof ip6 daddr\n":              "ip6",
+		"\t\ttype ipv4_addr . inet_service\n": "",
+		"\t\ttype ether_addr\n":               "",
+		"":                                    "",
+	} {
+		if got := addressesOf(listing); got != want {
+			t.Errorf("%q: %q, want %q", listing, got, want)
+		}
+	}
+}

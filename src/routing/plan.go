@@ -27,8 +27,10 @@ const (
 	prioClient      = 20
 	prioToClient    = 21
 	prioMain        = 32700
-	prioSourceAny   = 32701
-	prioDefault     = 32702
+	prioBlocked     = 32701
+	prioSourceAny   = 32702
+	prioBypass      = 32703 // and the following, one for each
+	prioDefault     = prioBypass + config.MaxBypasses
 )
 
 // Tables, relative to the slot's first.
@@ -40,6 +42,7 @@ const (
 	tableToTunnel   = 19 // remote portal: public addresses to the tunnel
 	tableFromClient = 20 // local portal: default by the tunnel
 	tableToClient   = 21 // local portal: public addresses to the client
+	tableDirect     = 22 // local portal: the host's own default routes
 	tableWAN        = 30 // local portal: and the following, one for each WAN
 	maxWANs         = tablesPerSlot - tableWAN
 )
@@ -64,7 +67,7 @@ func Plan(spec Spec, host Host, slot int) ([]Step, error) {
 	if slot < 0 || slot >= maxSlots {
 		return nil, fmt.Errorf("at most %d tunnels on a host can have a Routing", maxSlots)
 	}
-	p := &planner{spec: spec, host: host, table: uint32(firstTable + slot*tablesPerSlot), seen: map[string]bool{}}
+	p := newPlanner(spec, host, slot)
 	var err error
 	switch {
 	case spec.Mode == config.RoutingNone || spec.Mode == "":
@@ -81,12 +84,19 @@ func Plan(spec Spec, host Host, slot int) ([]Step, error) {
 	return p.steps, err
 }
 
+func newPlanner(spec Spec, host Host, slot int) *planner {
+	return &planner{spec: spec, host: host, slot: slot, table: uint32(firstTable + slot*tablesPerSlot), seen: map[string]bool{}}
+}
+
 type planner struct {
 	spec  Spec
 	host  Host
+	slot  int
 	table uint32
 	steps []Step
 	seen  map[string]bool // keys of steps
+
+	closed []string // devices that forward only for us, and only answers
 }
 
 func (p *planner) rule(r Rule)       { p.add(Step{Rule: &r}) }
@@ -110,7 +120,7 @@ func (p *planner) add(s Step) {
 // would open every other one, too.
 func (p *planner) forward4(devices ...string) {
 	for _, device := range devices {
-		p.sysctl(Sysctl{Key: "net/ipv4/conf/" + device + "/forwarding", Value: "1"})
+		p.sysctl(Sysctl{Key: forwarding4(device), Value: "1"})
 	}
 }
 
@@ -143,7 +153,7 @@ func (h *Host) names() []string {
 // sysctlsRead lists what Plan wants to find in h.Sysctl.
 func (h *Host) sysctlsRead() (keys []string) {
 	for _, name := range h.names() {
-		keys = append(keys, "net/ipv6/conf/"+name+"/accept_ra", "net/ipv6/conf/"+name+"/forwarding")
+		keys = append(keys, forwarding4(name), "net/ipv6/conf/"+name+"/accept_ra", "net/ipv6/conf/"+name+"/forwarding")
 	}
 	return keys
 }

@@ -26,20 +26,30 @@ func (p *planner) local() error {
 	if v6 {
 		p.forward6()
 	}
-	p.ruleset(Ruleset{Name: p.name(), Body: p.translation()})
+	p.exits()
+	p.ruleset(Ruleset{Name: p.name(), Body: p.postrouting(p.translation()) + p.guard()})
 	for _, is6 := range []bool{false, true} {
-		if is6 && !v6 || !is6 && !v4 {
+		tunnelled := p.tunnelHas(is6)
+		if !tunnelled && len(p.bypassWays(is6)) == 0 {
 			continue
 		}
 		if err := p.ownPackets(wans, is6); err != nil {
 			return err
 		}
-		table := p.table + tableFromClient
-		p.route(Route{Table: table, To: anywhere(is6), Device: p.spec.Interface})
 		p.rule(Rule{V6: is6, Priority: prioMain, Table: tableMain, Specific: true})
 		p.sourceAny(wans, is6)
+		p.bypasses(is6)
+		if !tunnelled {
+			continue
+		}
+		table := p.table + tableFromClient
+		p.route(Route{Table: table, To: anywhere(is6), Device: p.spec.Interface})
+		if p.spec.Direct {
+			table = p.directTable(is6)
+		}
 		p.rule(Rule{V6: is6, Priority: prioDefault, Table: table})
 	}
+	p.sets()
 	return nil
 }
 
@@ -51,6 +61,61 @@ func (p *planner) localPortal(wans []*Link) error {
 	if p.host.link(client) == nil {
 		return fmt.Errorf("ClientInterface = %s: there is no such interface", client)
 	}
+	public := p.localPublic()
+	p.exits()
+	if p.masquerades() != "" {
+		p.ruleset(Ruleset{Name: p.name(), Body: p.postrouting("") + p.guard()})
+	}
+	for _, is6 := range []bool{false, true} {
+		held := slices.ContainsFunc(public, func(a netip.Addr) bool { return a.Is6() == is6 })
+		if !held && len(p.bypassWays(is6)) == 0 {
+			continue
+		}
+		if held && is6 {
+			p.forward6()
+		} else if held {
+			p.forward4(p.spec.Interface, client)
+		}
+		if held {
+			p.gateway(client, is6)
+		}
+		if err := p.ownPackets(wans, is6); err != nil {
+			return err
+		}
+		p.rule(Rule{V6: is6, Priority: prioMain, Table: tableMain, Specific: true})
+		p.sourceAny(wans, is6)
+		bypasses := p.bypasses(is6)
+		if !held {
+			continue
+		}
+		fromClient, toClient := p.table+tableFromClient, p.table+tableToClient
+		p.route(Route{Table: fromClient, To: anywhere(is6), Device: p.spec.Interface})
+		if p.spec.Direct {
+			fromClient = p.directTable(is6)
+		}
+		for _, addr := range public {
+			if addr.Is6() != is6 {
+				continue
+			}
+			p.route(Route{Table: toClient, To: whole(addr), Device: client})
+			into := Rule{V6: is6, Priority: prioClient, From: whole(addr), In: client, Table: fromClient}
+			if bypasses > 0 {
+				// By way of these, and past the user's rules as without.
+				around := into
+				around.Table, around.Goto = 0, bypasses
+				p.rule(around)
+				into.Priority = prioDefault
+			}
+			p.rule(into)
+			p.rule(Rule{V6: is6, Priority: prioToClient, To: whole(addr), Table: toClient})
+		}
+	}
+	p.sets()
+	return nil
+}
+
+// localPublic lists the public addresses, configured or known from the paths.
+func (p *planner) localPublic() []netip.Addr {
 	public := p.spec.Public
 	if len(public) == 0 {
 		for _, remote := range p.spec.Remotes {
@@ -59,33 +124,7 @@ func (p *planner) localPortal(wans []*Link) error {
 			}
 		}
 	}
-	for _, is6 := range []bool{false, true} {
-		if !slices.ContainsFunc(public, func(a netip.Addr) bool { return a.Is6() == is6 }) {
-			continue
-		}
-		if is6 {
-			p.forward6()
-		} else {
-			p.forward4(p.spec.Interface, client)
-		}
-		p.gateway(client, is6)
-		if err := p.ownPackets(wans, is6); err != nil {
-			return err
-		}
-		fromClient, toClient := p.table+tableFromClient, p.table+tableToClient
-		p.route(Route{Table: fromClient, To: anywhere(is6), Device: p.spec.Interface})
-		for _, addr := range public {
-			if addr.Is6() != is6 {
-				continue
-			}
-			p.route(Route{Table: toClient, To: whole(addr), Device: client})
-			p.rule(Rule{V6: is6, Priority: prioClient, From: whole(addr), In: client, Table: fromClient})
-			p.rule(Rule{V6: is6, Priority: prioToClient, To: whole(addr), Table: toClient})
-		}
-		p.rule(Rule{V6: is6, Priority: prioMain, Table: tableMain, Specific: true})
-		p.sourceAny(wans, is6)
-	}
-	return nil
+	return public
 }
 
 // inside lists the devices behind which LANs may be: those with an IPv4
@@ -118,11 +157,8 @@ func (p *planner) gateway(client string, v6 bool) {
 // order. A device that is not there (yet) is not one.
 func (p *planner) wans() (wans []*Link, err error) {
 	for _, w := range p.spec.WANs {
-		link := p.host.link(w.Device)
-		if w.Device == "" && w.Source.IsValid() {
-			link = p.host.holder(w.Source)
-		}
-		if link != nil && link.Name != p.spec.Interface && !slices.Contains(wans, link) {
+		link := p.wan(w)
+		if link != nil && !slices.Contains(wans, link) {
 			wans = append(wans, link)
 		}
 	}
@@ -183,19 +219,30 @@ func (p *planner) sourceAny(wans []*Link, v6 bool) {
 // copyRoutes copies the main table's routes by a WAN's device: first those
 // without a gateway, since the gateways of the others must be reachable.
 func (p *planner) copyRoutes(wan *Link, table uint32, v6 bool) {
-	hasDefault := false
 	for _, gateways := range []bool{false, true} {
 		for _, r := range p.host.Routes {
 			local := r.To.Addr().IsLinkLocalUnicast() || r.To.Addr().IsMulticast()
 			if r.Device == wan.Name && r.To.Addr().Is6() == v6 && r.Via.IsValid() == gateways && !local {
 				r.Table = table
 				p.route(r)
-				hasDefault = hasDefault || r.To.Bits() == 0
 			}
 		}
 	}
-	if hasDefault {
-		return
+	for _, r := range p.defaults(wan, v6) {
+		r.Table = table
+		p.route(r)
+	}
+}
+
+// defaults are a WAN's default routes.
+func (p *planner) defaults(wan *Link, v6 bool) (routes []Route) {
+	for _, r := range p.host.Routes {
+		if r.To == anywhere(v6) && r.Device == wan.Name {
+			routes = append(routes, r)
+		}
+	}
+	if len(routes) > 0 {
+		return routes
 	}
 	// Of two WANs in one subnet, often only one has a default route. Its
 	// gateway serves the other one, too.
@@ -204,10 +251,10 @@ func (p *planner) copyRoutes(wan *Link, table uint32, v6 bool) {
 			continue
 		}
 		if slices.ContainsFunc(wan.Addrs, func(own netip.Prefix) bool { return own.Masked().Contains(r.Via) }) {
-			p.route(Route{Table: table, To: r.To, Via: r.Via, Device: wan.Name})
-			return
+			return []Route{{To: r.To, Via: r.Via, Device: wan.Name}}
 		}
 	}
+	return nil
 }
 
 // translation gives what enters the tunnel the tunnel's own address. Not by
@@ -215,7 +262,6 @@ func (p *planner) copyRoutes(wan *Link, table uint32, v6 bool) {
 // and every one would break when the daemon is restarted.
 func (p *planner) translation() string {
 	var b strings.Builder
-	b.WriteString("\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n")
 	for _, is6 := range []bool{false, true} {
 		family := "ip"
 		if is6 {
@@ -228,6 +274,10 @@ func (p *planner) translation() string {
 			}
 		}
 	}
-	b.WriteString("\t}\n")
 	return b.String()
+}
+
+// postrouting is the chain of these rules and of what leaves beside the tunnel.
+func (p *planner) postrouting(rules string) string {
+	return "\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n" + rules + p.masquerades() + "\t}\n"
 }

@@ -30,10 +30,10 @@ func router() Host {
 	h := Host{
 		Links: []Link{
 			{Name: "lo", Loopback: true},
-			{Name: "dsl", Addrs: mustPrefixes("192.0.2.2/24", "2001:db8:1::2/64")},
-			{Name: "lte", Addrs: mustPrefixes("198.51.100.2/24")},
-			{Name: "lan", Addrs: mustPrefixes("10.7.0.1/24", "fd07::1/64")},
-			{Name: "nc0", Addrs: mustPrefixes("172.19.152.3/31", "fd19:152::3/127")},
+			{Name: "dsl", Up: true, Addrs: mustPrefixes("192.0.2.2/24", "2001:db8:1::2/64")},
+			{Name: "lte", Up: true, Addrs: mustPrefixes("198.51.100.2/24")},
+			{Name: "lan", Up: true, Addrs: mustPrefixes("10.7.0.1/24", "fd07::1/64")},
+			{Name: "nc0", Up: true, Addrs: mustPrefixes("172.19.152.3/31", "fd19:152::3/127")},
 		},
 		Routes: []Route{
 			{Table: tableMain, To: netip.MustParsePrefix("0.0.0.0/0"), Via: addr("192.0.2.1"), Device: "dsl", Metric: 10},
@@ -117,6 +117,11 @@ func TestPlanGolden(t *testing.T) {
 	}{
 		"nat-local":            {localSpec(config.RoutingNAT), router(), 0},
 		"nat-local-v4":         {only4(localSpec(config.RoutingNAT)), router(), 3},
+		"nat-local-bypass":     {bypassSpec(config.RoutingNAT), bypassHost(), 1},
+		"nat-local-v4-bypass":  {only4(bypassSpec(config.RoutingNAT)), bypassHost(), 0},
+		"nat-local-direct":     {directSpec(config.RoutingNAT), router(), 0},
+		"portal-local-bypass":  {bypassSpec(config.RoutingPortal), bypassHost(), 0},
+		"portal-local-direct":  {directSpec(config.RoutingPortal), router(), 0},
 		"nat-remote":           {remoteSpec(config.RoutingNAT), vps(), 0},
 		"nat-remote-v4":        {only4(remoteSpec(config.RoutingNAT)), vps(), 0},
 		"portal-local":         {localSpec(config.RoutingPortal), router(), 0},

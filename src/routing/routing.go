@@ -74,6 +74,20 @@
 // is off on WANs and outside: arp_ignore = 1, and arp_announce = 2 rather than
 // the paper's 1, which still errs where two WANs share a subnet.
 //
+// # What goes beside the tunnel
+//
+// Each [Bypass] of a local portal has a table of its own, 4726000 + 100·slot and
+// following, with the WAN's default routes to its destinations, and a rule by
+// which packets come there, after the main table's more specific routes (the
+// LAN) and before the tunnel. The kernel takes the routes away with the WAN; then
+// the tunnel is next, or with IfDown = block an unreachable route. Packets of an
+// nft set are marked (setMask) by chains of ours in the set's own table. While
+// the fallback is on, the host's own default routes stand in the tunnel's place.
+//
+// What leaves so is masqueraded. On a WAN that did not forward before, it has to
+// now, for the answers; a chain drops all but these. What has begun inside the
+// tunnel is forgotten by the connection tracking, since it would keep its address.
+//
 // # What it does not do
 //
 // The host's own firewall is not touched. An accept in a table of ours cannot
@@ -99,6 +113,12 @@ type Spec struct {
 	// Local portal: where paths leave, and where to.
 	WANs    []WAN
 	Remotes []Endpoint // those known by now; names may not be resolved yet
+	Lost    []WAN      // whose paths have failed while others work
+
+	// Local portal: what goes beside the tunnel. Direct says that all does,
+	// while every path has failed.
+	Bypasses []config.Bypass
+	Direct   bool
 
 	// Remote portal: where paths arrive. An unspecified address stands for
 	// all of them, of both families where it is IPv6.
@@ -137,6 +157,7 @@ func SpecOf(iface string, c *config.Config) Spec {
 		Public:          c.Interface.PublicAddress,
 		ClientInterface: c.Interface.ClientInterface,
 		KeepPorts:       c.Interface.KeepPorts,
+		Bypasses:        c.Bypasses,
 	}
 	for _, p := range c.Paths {
 		s.WANs = append(s.WANs, WAN{p.Device, p.Source})
@@ -153,12 +174,17 @@ type Host struct {
 	Links  []Link
 	Routes []Route           // of the main table; unicast
 	Sysctl map[string]string // by key, with slashes: those that sysctlsRead lists
+
+	// Of the nft sets that were asked for, those that are there: whether they
+	// hold addresses of "ip" or "ip6".
+	Sets map[config.NFTSet]string
 }
 
 // Link is a network device and its addresses of global scope.
 type Link struct {
 	Name     string
 	Loopback bool
+	Up       bool           // administratively, and with a carrier
 	Addrs    []netip.Prefix // IPv4 first, each family in the kernel's order
 }
 

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 
@@ -29,6 +30,8 @@ func changeRule(r Rule, add bool) error {
 	header.Type = nl.FR_ACT_UNREACHABLE
 	if r.Table != 0 {
 		header.Type = nl.FR_ACT_TO_TBL
+	} else if r.Goto != 0 {
+		header.Type = nl.FR_ACT_GOTO
 	}
 	header.Table = unix.RT_TABLE_UNSPEC
 	if r.Table < 256 {
@@ -42,6 +45,9 @@ func changeRule(r Rule, add bool) error {
 	number(nl.FRA_PRIORITY, r.Priority)
 	if r.Table != 0 {
 		number(nl.FRA_TABLE, r.Table)
+	}
+	if r.Goto != 0 {
+		number(nl.FRA_GOTO, r.Goto)
 	}
 	if r.From.IsValid() {
 		attribute(nl.FRA_SRC, r.From.Addr().AsSlice())
@@ -57,7 +63,7 @@ func changeRule(r Rule, add bool) error {
 	}
 	if r.Mark != 0 {
 		number(nl.FRA_FWMARK, r.Mark)
-		number(nl.FRA_FWMASK, r.Mark)
+		number(nl.FRA_FWMASK, cmp.Or(r.Mask, r.Mark))
 	}
 	if r.Specific {
 		number(nl.FRA_SUPPRESS_PREFIXLEN, 0)
@@ -139,6 +145,8 @@ func parseRule(message []byte, family uint8) (r Rule, ok bool) {
 			r.Mark = number()
 		case nl.FRA_FWMASK:
 			mask = number()
+		case nl.FRA_GOTO:
+			r.Goto = number()
 		case nl.FRA_SUPPRESS_PREFIXLEN:
 			switch number() {
 			case 0:
@@ -169,10 +177,13 @@ func parseRule(message []byte, family uint8) (r Rule, ok bool) {
 	}
 	switch header.Type {
 	case nl.FR_ACT_TO_TBL:
-	case nl.FR_ACT_UNREACHABLE:
+	case nl.FR_ACT_UNREACHABLE, nl.FR_ACT_GOTO:
 		r.Table = 0
 	default:
 		return r, false
 	}
-	return r, mask == r.Mark
+	if mask != r.Mark {
+		r.Mask = mask
+	}
+	return r, true
 }

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -15,6 +16,8 @@ type Step struct {
 	Proxy   *Address `json:"proxy,omitempty"` // a neighbour that we answer for
 	Sysctl  *Sysctl  `json:"sysctl,omitempty"`
 	Ruleset *Ruleset `json:"ruleset,omitempty"` // an nftables table
+	// Chains in a table of somebody else's.
+	SetChain *SetChain `json:"set_chain,omitempty"`
 }
 
 // Rule is a policy routing rule: an IPv4 one, unless V6. The zero value of a
@@ -28,13 +31,15 @@ type Rule struct {
 	Out      string       `json:"out,omitzero"`      // device that the socket is bound to
 	Proto    uint8        `json:"proto,omitzero"`    // IP protocol
 	Port     uint16       `json:"port,omitzero"`     // destination port
-	Mark     uint32       `json:"mark,omitzero"`     // packet mark, under a mask of the same bits
-	Table    uint32       `json:"table,omitzero"`    // 0: unreachable
+	Mark     uint32       `json:"mark,omitzero"`     // packet mark…
+	Mask     uint32       `json:"mask,omitzero"`     // …under this; 0: under one of the same bits
+	Table    uint32       `json:"table,omitzero"`    // 0: unreachable, or…
+	Goto     uint32       `json:"goto,omitzero"`     // …on with the rules from this priority
 	Specific bool         `json:"specific,omitzero"` // not the table's default route
 	System   bool         `json:"system,omitzero"`   // protocol kernel, not ours
 }
 
-// Route is a unicast route.
+// Route is a unicast route, unless Unreachable.
 type Route struct {
 	Table  uint32       `json:"table"`
 	To     netip.Prefix `json:"to"`
@@ -43,6 +48,8 @@ type Route struct {
 	Source netip.Addr   `json:"source,omitzero"` // preferred source address
 	Metric uint32       `json:"metric,omitzero"`
 	OnLink bool         `json:"on_link,omitzero"`
+	// Unreachable has no device.
+	Unreachable bool `json:"unreachable,omitzero"`
 }
 
 // Address is an address on a device.
@@ -69,6 +76,15 @@ type Sysctl struct {
 type Ruleset struct {
 	Name string `json:"name"`
 	Body string `json:"body"`
+}
+
+// SetChain is two base chains, NAME-in and NAME-out, in a table of somebody
+// else's: of all packets that come in, and of what the host itself sends.
+type SetChain struct {
+	Family string `json:"family"` // inet, ip or ip6
+	Table  string `json:"table"`
+	Name   string `json:"name"`
+	Rules  string `json:"rules"` // lines
 }
 
 // The tables that every host has.
@@ -109,6 +125,10 @@ func (s Step) command(undo bool) string {
 			}
 		}
 		return "sysctl -w " + s.Sysctl.Key + "=" + value
+	case s.SetChain != nil && undo:
+		return s.SetChain.remove()
+	case s.SetChain != nil:
+		return s.SetChain.add()
 	case s.Ruleset != nil && undo:
 		return "nft delete table inet " + s.Ruleset.Name
 	case s.Ruleset != nil:
@@ -124,6 +144,8 @@ func (s Step) key() string {
 		return "sysctl " + s.Sysctl.Key
 	case s.Ruleset != nil:
 		return "ruleset " + s.Ruleset.Name
+	case s.SetChain != nil:
+		return "chains " + s.SetChain.Name + " in " + s.SetChain.Family + " " + s.SetChain.Table
 	}
 	return s.String()
 }
@@ -142,7 +164,7 @@ func (r *Rule) command(verb string) string {
 		fmt.Fprintf(&b, " to %s", r.To)
 	}
 	if r.Mark != 0 {
-		fmt.Fprintf(&b, " fwmark %#x/%#x", r.Mark, r.Mark)
+		fmt.Fprintf(&b, " fwmark %#x/%#x", r.Mark, cmp.Or(r.Mask, r.Mark))
 	}
 	if r.In != "" {
 		fmt.Fprintf(&b, " iif %s", r.In)
@@ -155,6 +177,10 @@ func (r *Rule) command(verb string) string {
 	}
 	if r.Port != 0 {
 		fmt.Fprintf(&b, " dport %d", r.Port)
+	}
+	if r.Goto != 0 {
+		fmt.Fprintf(&b, " goto %d", r.Goto)
+		return b.String()
 	}
 	if r.Table == 0 {
 		b.WriteString(" unreachable")
@@ -173,11 +199,17 @@ func (r *Route) command(verb string) string {
 	if r.To.Addr().Is6() {
 		b.WriteString(" -6")
 	}
-	fmt.Fprintf(&b, " route %s table %d %s", verb, r.Table, r.To)
+	b.WriteString(" route " + verb)
+	if r.Unreachable {
+		b.WriteString(" unreachable")
+	}
+	fmt.Fprintf(&b, " table %d %s", r.Table, r.To)
 	if r.Via.IsValid() {
 		fmt.Fprintf(&b, " via %s", r.Via)
 	}
-	fmt.Fprintf(&b, " dev %s", r.Device)
+	if !r.Unreachable {
+		fmt.Fprintf(&b, " dev %s", r.Device)
+	}
 	if r.Source.IsValid() {
 		fmt.Fprintf(&b, " src %s", r.Source)
 	}
@@ -188,4 +220,35 @@ func (r *Route) command(verb string) string {
 		b.WriteString(" onlink")
 	}
 	return b.String()
+}
+
+// add is what nft is given to make the chains, whether they are there or not.
+func (c *SetChain) add() string {
+	var b strings.Builder
+	in := c.Family + " " + c.Table + " "
+	for _, chain := range c.chains() {
+		fmt.Fprintf(&b, "nft add chain %s%s { type %s; policy accept; }\nnft flush chain %[1]s%[2]s\n", in, chain.name, chain.hook)
+		for rule := range strings.Lines(c.Rules) {
+			fmt.Fprintf(&b, "nft add rule %s%s %s", in, chain.name, rule)
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// remove is what nft is given to delete them; they must be there.
+func (c *SetChain) remove() string {
+	var lines []string
+	for _, chain := range c.chains() {
+		lines = append(lines, "nft delete chain "+c.Family+" "+c.Table+" "+chain.name)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// chains are the two. That of the host's own packets has the kernel look for
+// another route when their mark has changed.
+func (c *SetChain) chains() []struct{ name, hook string } {
+	return []struct{ name, hook string }{
+		{c.Name + "-in", "filter hook prerouting priority mangle"},
+		{c.Name + "-out", "route hook output priority mangle"},
+	}
 }
