@@ -127,7 +127,7 @@ func (p *parser) checkBypasses(c *Config, own given, where []given) {
 	}
 	if own.has("Fallback") && c.Interface.Role == Remote {
 		p.fail(own.at("Fallback"), "Fallback", "", &fault{"means nothing on a remote portal", "on the local portal only"})
-	} else if c.Interface.FallbackDirect && c.Interface.Routing == RoutingNone {
+	} else if c.Interface.Fallback && c.Interface.Routing == RoutingNone {
 		p.fail(own.at("Fallback"), "Fallback", "direct", &fault{"means nothing with Routing = none", "Routing = nat or portal, or Fallback = none"})
 	}
 	sets := 0

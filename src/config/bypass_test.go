@@ -52,7 +52,7 @@ Via = ppp0
 		}
 		return list
 	}
-	if !got.Interface.FallbackDirect {
+	if !got.Interface.Fallback {
 		t.Error("Fallback = direct is lost")
 	}
 	want := *got

@@ -50,9 +50,9 @@ type Interface struct {
 	// MemoryLimit is what the process may use, in bytes: the Go runtime holds to
 	// it where it can, and half of it is all that packets ever take.
 	MemoryLimit int64
-	// FallbackDirect is Fallback = direct, on a local portal: while every path
-	// has failed, traffic leaves by the WANs themselves.
-	FallbackDirect bool
+	// Fallback lets traffic of a local portal leave by the WANs themselves while
+	// every path has failed. "direct": true; "none": it waits.
+	Fallback bool
 
 	// Metrics is where Prometheus may ask; invalid: nowhere.
 	Metrics netip.AddrPort

@@ -46,7 +46,7 @@ var interfaceFields = []field[Interface]{
 	{name: "Fallback", set: func(i *Interface, v string) error {
 		var answer string
 		err := oneOf(&answer, v, "neither direct nor none", "direct", "none")
-		i.FallbackDirect = answer == "direct"
+		i.Fallback = answer == "direct"
 		return err
 	}},
 	{name: "PublicAddress", set: func(i *Interface, v string) (err error) {
