@@ -1,0 +1,142 @@
+package setup
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"netcombiner/src/config"
+)
+
+// A file of ours begins with a line that holds a hash of all that follows: one that
+// somebody edited is no longer ours.
+const (
+	markBegin = `# Written by "netcombiner init", `
+	markEnd   = ". Once you edit it, it is yours: init then leaves it alone.\n"
+)
+
+// marked is a configuration with the line that makes it ours.
+func marked(body string) string { return markBegin + hash(body) + markEnd + body }
+
+func ours(text []byte) bool {
+	line, body, _ := bytes.Cut(text, []byte("\n"))
+	return string(line)+"\n" == markBegin+hash(string(body))+markEnd
+}
+
+func hash(body string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(body)))[:16] }
+
+// existing is a configuration that was there before.
+type existing struct {
+	text   []byte         // nil: there is none
+	ours   bool           // written by us, and not edited since
+	config *config.Config // nil: none, or a wrong one
+}
+
+func read(path string) (e existing, err error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return existing{}, nil
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = wrong("%s is not a regular file: move it away first", path)
+	}
+	if err == nil {
+		e.text, err = config.ReadFile(path)
+	}
+	if err != nil {
+		return existing{}, err
+	}
+	e.ours = ours(e.text)
+	e.config, _ = config.Parse(path, bytes.NewReader(e.text))
+	return e, nil
+}
+
+// put makes path hold the configuration, and says what it did. A file that is not ours
+// it replaces only by force, and keeps a copy.
+func (h *Host) put(path, body string, old existing, force bool) (changed bool, err error) {
+	text := marked(body)
+	if _, err := config.Parse(path, strings.NewReader(text)); err != nil {
+		return false, err // before anything is touched
+	}
+	switch {
+	case string(old.text) == text:
+		h.say("%s is right as it is", path)
+		return false, os.Chmod(path, 0o600)
+	case old.text != nil && !old.ours && !force:
+		return false, wrong("%s was not written by netcombiner init, or was edited since: move it away, or replace it with --force, which keeps it as a .bak", path)
+	case old.text != nil && force:
+		copied, err := keep(path, old.text)
+		if err != nil {
+			return false, err
+		}
+		h.say("kept the old file as %s", copied)
+	}
+	if err := write(path, []byte(text)); err != nil {
+		return false, err
+	}
+	h.say("wrote %s", path)
+	return true, nil
+}
+
+// keep copies what is to be replaced. It never replaces an earlier copy.
+func keep(path string, text []byte) (name string, err error) {
+	for i := 1; i < 100; i++ {
+		if name = path + ".bak"; i > 1 {
+			name += fmt.Sprint(i)
+		}
+		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
+			return name, write(name, text)
+		}
+	}
+	return "", fmt.Errorf("%s.bak to .bak99 are there already: remove some", path)
+}
+
+// write replaces a file, which only its owner may read. Whatever happens, it is
+// afterwards the old one or the new one, whole.
+func write(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return hint(err)
+	}
+	fresh := path + ".new"
+	err := writeNew(fresh, text)
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		_ = os.Remove(fresh)
+		return hint(err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync() // or a power cut could undo the renaming
+}
+
+// writeNew writes a file that nobody else has open, and returns when it is on the disk.
+func writeNew(name string, text []byte) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func hint(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: run it as root", err)
+	}
+	return err
+}

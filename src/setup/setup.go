@@ -1,0 +1,131 @@
+// Package setup gives a bare host a working tunnel: it writes the configuration, starts
+// the service, and says in words how the tunnel fares. The VPS's owner runs Remote, which
+// makes a token; at home, Local takes that.
+//
+// What it does to the host goes through a Host, so that all of it is tested without
+// one. It opens no firewall unless somebody agrees, and overwrites no file that it
+// did not write.
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"netcombiner/src/config"
+	"netcombiner/src/control"
+)
+
+// Host is what setup needs of the machine. Every error is one line that tells a person
+// what to do.
+type Host struct {
+	Dir string // of the configurations: IFACE.conf
+	Out io.Writer
+	// Ask asks a person, who answers yes or no; nil where nobody is there.
+	Ask func(question string) bool
+	Now func() time.Time
+	// Sources are the addresses that the host has towards the Internet: by its default
+	// routes, IPv4 first, at most one of each version.
+	Sources func() []netip.Addr
+	// Addresses are all that its interfaces have.
+	Addresses func() ([]netip.Addr, error)
+	// DeviceOf is the interface that holds an address, or "".
+	DeviceOf func(netip.Addr) (string, error)
+	// WaysOut are the interfaces with a default route, the best first.
+	WaysOut func() ([]string, error)
+	Link    func(device string) (exists, up bool, err error)
+	// Taken says that another program listens on a port.
+	Taken func(transport string, port uint16) bool
+	// Command runs a program of the host and returns what it wrote. ErrNoProgram says that
+	// there is none of that name.
+	Command func(name string, args ...string) (string, error)
+	Service Service
+	// Status asks the tunnel that runs; control.ErrNotRunning where none does.
+	Status func(iface string) (*control.Status, error)
+	// Patience is how long a path may take to come up by one transport.
+	Patience time.Duration
+}
+
+// ErrNoProgram says that the host does not have a program.
+var ErrNoProgram = errors.New("there is no such program")
+
+// Service runs tunnels on the host.
+type Service interface {
+	// Start runs the tunnel now and, where the host can, at every boot. It returns once the
+	// tunnel's interface exists; said is for the person, a line or more.
+	Start(iface string) (said string, err error)
+	// Restart makes a tunnel that runs take its changed configuration.
+	Restart(iface string) error
+}
+
+// Wrong is what was asked for and cannot be: usage or configuration, not a failure.
+type Wrong struct{ error }
+
+func wrong(format string, args ...any) error { return Wrong{fmt.Errorf(format, args...)} }
+
+// Unwrap lets errors.Is find the cause.
+func (w Wrong) Unwrap() error { return w.error }
+
+func (h *Host) say(format string, args ...any) { fmt.Fprintf(h.Out, format+"\n", args...) }
+
+func (h *Host) path(iface string) string { return filepath.Join(h.Dir, iface+".conf") }
+
+// run makes the tunnel run with the configuration as it is.
+func (h *Host) run(iface string, changed bool) error {
+	_, err := h.Status(iface)
+	switch {
+	case err == nil && !changed:
+		h.say("%s runs already", iface)
+		return nil
+	case err == nil:
+		h.say("%s runs: it is started again with the new configuration", iface)
+		return h.Service.Restart(iface)
+	case !errors.Is(err, control.ErrNotRunning) && !errors.Is(err, control.ErrDied):
+		return err
+	}
+	said, err := h.Service.Start(iface)
+	if err != nil {
+		return err
+	}
+	h.say("%s", said)
+	return nil
+}
+
+// needNFT says early what Routing needs and the daemon would only say later.
+func (h *Host) needNFT(routing config.Routing) error {
+	if routing == config.RoutingNone {
+		return nil
+	}
+	if _, err := h.Command("nft", "--version"); errors.Is(err, ErrNoProgram) {
+		return fmt.Errorf("Routing = %s needs the command nft: install the package nftables", routing)
+	}
+	return nil
+}
+
+// others are the configurations of the other tunnels here, as far as they are right.
+func (h *Host) others(iface string) (all map[string]*config.Config) {
+	files, _ := filepath.Glob(filepath.Join(h.Dir, "*.conf"))
+	all = map[string]*config.Config{}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".conf")
+		if name == iface {
+			continue
+		}
+		if c, err := config.Load(file); err == nil {
+			all[name] = c
+		}
+	}
+	return all
+}
+
+// list is words as a sentence has them: "a, b and c".
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
