@@ -18,15 +18,15 @@ import (
 var layers = [][]string{
 	{"superpacket", "kernels", "scrape", "eventlog"},
 	{"mono", "wire", "replay", "auth", "config", "control", "transport", "linkwatch", "tundevice", "routing/nstest", "service"},
-	{"packet", "congestion", "quota", "handshake", "udpsocket", "transport/transporttest", "tundevice/tuntest", "routing", "testbed/link", "testbed/netns"},
-	{"path", "exchange", "session", "simnet", "transport/udp", "transport/tcp", "transport/ip", "daemon", "testbed/emulator", "testbed/measure"},
+	{"token", "packet", "congestion", "quota", "handshake", "udpsocket", "transport/transporttest", "tundevice/tuntest", "routing", "testbed/link", "testbed/netns"},
+	{"path", "exchange", "session", "setup", "simnet", "transport/udp", "transport/tcp", "transport/ip", "daemon", "testbed/emulator", "testbed/measure"},
 	{"portal", "testbed/lab"},
 	{"testbed"},
 	{"cmd/netcombiner", "cmd/testbed"},
 }
 
 // pure packages have no socket, goroutine, file or clock of their own.
-var pure = []string{"superpacket", "mono", "wire", "replay", "auth", "packet", "congestion", "handshake", "path", "exchange", "session", "testbed/link"}
+var pure = []string{"superpacket", "mono", "wire", "replay", "auth", "packet", "congestion", "handshake", "path", "exchange", "session", "token", "testbed/link"}
 
 // onOS packages are the places where files for one system may stand; daemon
 // and cmd keep secrets out of core dumps and wire things up.

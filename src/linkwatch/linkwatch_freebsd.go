@@ -65,3 +65,8 @@ func global(list []net.Addr) (addrs []netip.Addr) {
 	}
 	return addrs
 }
+
+// WaysOut is not there on FreeBSD yet: it returns errors.ErrUnsupported.
+func WaysOut() ([]string, error) {
+	return nil, fmt.Errorf("finding default routes is not yet supported on FreeBSD: %w", errors.ErrUnsupported)
+}

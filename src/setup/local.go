@@ -2,7 +2,6 @@ package setup
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -148,12 +147,11 @@ func (h *Host) checkLocal(o LocalOptions) error {
 	case !portal && o.Client != "":
 		return wrong("--client means nothing: the VPS has Routing = %s, not portal", o.Token.Routing)
 	}
-	others := h.others(o.Interface)
-	for _, name := range sorted(others) {
-		for _, theirs := range others[name].Interface.Address {
-			if slices.ContainsFunc(o.Token.Address, func(p netip.Prefix) bool { return p.Addr() == theirs.Addr() }) {
+	for _, other := range h.others(o.Interface) {
+		for _, theirs := range other.Config.Interface.Address {
+			if slices.ContainsFunc(o.Token.Address, theirs.Overlaps) {
 				return wrong("the address %s is the one of %s here: on the VPS choose an interface with another number (netcombiner init remote nc7), which has other addresses",
-					theirs.Addr(), name)
+					theirs.Addr(), other.Interface)
 			}
 		}
 	}

@@ -1,12 +1,11 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,28 +28,15 @@ type RemoteOptions struct {
 	Force     bool          // replace a configuration that is not ours
 }
 
-// The defaults.
-const (
-	defaultPort    = 4725
-	defaultTCPPort = 443
-	portsTried     = 1000 // from the default on
-)
-
-// inner is the local portal's address of the first tunnel; the remote's is one less. The
-// next tunnels' are two further each.
-var (
-	inner4 = netip.MustParseAddr("172.19.152.3")
-	inner6 = netip.MustParseAddr("fd19:152::3")
-)
-
-// tunnelsTried is how many pairs of inner addresses there are: half of 172.19.152.0/22.
-const tunnelsTried = 500
+// defaultTCPPort is what hardly any network blocks.
+const defaultTCPPort = 443
 
 // remote is a remote portal's configuration to be.
 type remote struct {
 	key      config.Key
 	listens  []token.Way
 	local    []netip.Prefix // the local portal's inner addresses
+	port     uint16         // of UDP, where nobody says another
 	suite    string
 	routing  config.Routing
 	reserved map[token.Way]string // ports of this host's other tunnels, by whose they are
@@ -73,6 +59,9 @@ func (h *Host) Remote(o RemoteOptions) (string, error) {
 		return "", err
 	}
 	if err := h.needNFT(r.routing); err != nil {
+		return "", err
+	}
+	if err := h.checkOthers(path, o.Interface, r); err != nil {
 		return "", err
 	}
 	t, err := h.token(o, r, host).Encode()
@@ -137,9 +126,9 @@ func checkHost(host string) error {
 func (h *Host) planRemote(o RemoteOptions, old existing) (r *remote, err error) {
 	r = &remote{reserved: map[token.Way]string{}}
 	others := h.others(o.Interface)
-	for name, c := range others {
-		for _, l := range c.Listens {
-			r.reserved[token.Way{Transport: l.Transport, Port: l.Address.Port()}] = name
+	for _, other := range others {
+		for _, l := range other.Listens {
+			r.reserved[token.Way{Transport: l.Transport, Port: l.Address.Port()}] = other.Interface
 		}
 	}
 	known := old.config != nil && old.config.Interface.Role == config.Remote
@@ -172,118 +161,89 @@ func (r *remote) continues(c *config.Config) {
 	}
 }
 
-// begin takes the defaults, which no other tunnel here has.
-func (h *Host) begin(r *remote, o RemoteOptions, others map[string]*config.Config) error {
+// begin takes the defaults, and a place that nothing else on this host has.
+func (h *Host) begin(r *remote, o RemoteOptions, others []config.Instance) error {
 	r.key, r.suite, r.routing = config.GenerateKey(), "auto", config.RoutingNAT
-	taken, err := h.Addresses()
+	held, err := h.Addresses()
 	if err != nil {
 		return err
 	}
-	for _, c := range others {
-		for _, own := range c.Interface.Address {
-			taken = append(taken, own.Addr())
-		}
+	place, err := config.Free(o.Interface, others, func(p config.Place) bool {
+		free := !slices.ContainsFunc(p.Remote, func(own netip.Prefix) bool { return slices.ContainsFunc(held, own.Contains) })
+		return free && (o.Port != 0 || !h.Taken("udp", p.Port))
+	})
+	if err != nil {
+		return err
 	}
-	v6 := slices.ContainsFunc(h.Sources(), func(a netip.Addr) bool { return a.Is6() && public(a) })
-	first := numberOf(o.Interface)
-	for i := range tunnelsTried {
-		n := (first + i) % tunnelsTried
-		local := []netip.Prefix{netip.PrefixFrom(further(inner4, n), 31)}
-		if v6 { // else the home's IPv6 would come here and get no further
-			local = append(local, netip.PrefixFrom(further(inner6, n), 127))
-		}
-		if !slices.ContainsFunc(taken, func(a netip.Addr) bool {
-			return slices.ContainsFunc(local, func(p netip.Prefix) bool { return p.Masked().Contains(a) })
-		}) {
-			r.local = local
-			return nil
-		}
+	r.port, r.local = place.Port, place.Local
+	if !slices.ContainsFunc(h.Sources(), func(a netip.Addr) bool { return a.Is6() && public(a) }) {
+		// The home's IPv6 would come here and get no further.
+		r.local = slices.DeleteFunc(r.local, func(p netip.Prefix) bool { return p.Addr().Is6() })
 	}
-	return fmt.Errorf("all %d pairs of inner addresses from %s on are taken", tunnelsTried, inner4)
+	return nil
 }
 
-// numberOf is the number at the end of an interface's name: nc7 has other inner addresses than
-// nc0, so that one home may have tunnels to two VPSs.
-func numberOf(iface string) int {
-	digits := iface[len(strings.TrimRight(iface, "0123456789")):]
-	n, _ := strconv.Atoi(digits)
-	return n % tunnelsTried
-}
-
-// further is the address of the n-th tunnel.
-func further(a netip.Addr, n int) netip.Addr {
-	raw := a.AsSlice()
-	last := len(raw) - 2
-	sum := int(raw[last])<<8 + int(raw[last+1]) + 2*n
-	raw[last], raw[last+1] = byte(sum>>8), byte(sum)
-	next, _ := netip.AddrFromSlice(raw)
-	return next
-}
-
-// choosePorts settles where the portal listens.
+// choosePorts settles where the portal listens: for each transport where the person
+// wants it, else where it did, else at the default port if that is free.
 func (h *Host) choosePorts(r *remote, o RemoteOptions) error {
 	had := r.listens
 	r.listens = nil
-	kept := func(transport string) (token.Way, bool) {
-		i := slices.IndexFunc(had, func(w token.Way) bool { return w.Transport == transport })
-		if i < 0 {
-			return token.Way{}, false
+	for _, want := range []struct {
+		transport       string
+		given, standard uint16
+		dispensable     bool
+	}{{"udp", o.Port, r.port, false}, {"tcp", o.TCPPort, defaultTCPPort, true}} {
+		i := slices.IndexFunc(had, func(w token.Way) bool { return w.Transport == want.transport })
+		w := token.Way{Transport: want.transport, Port: cmp.Or(want.given, want.standard)}
+		switch {
+		case want.dispensable && o.NoTCP:
+			continue
+		case want.given == 0 && i >= 0:
+			w = had[i]
+		case want.given == 0 && had != nil:
+			continue // it was left out before: only the option brings it back
 		}
-		return had[i], true
-	}
-	// why says what keeps a port from being ours; a tunnel that runs holds its own.
-	why := func(w token.Way) string {
-		switch other := r.reserved[w]; {
-		case other != "":
-			return "is " + other + "'s"
-		case !slices.Contains(had, w) && h.Taken(w.Transport, w.Port):
-			return "is taken by another program"
+		problem := ""
+		if !slices.Contains(had, w) { // a tunnel that runs holds its own
+			problem = h.whyNot(r, w)
 		}
-		return ""
-	}
-	add := func(transport string, given uint16, otherwise func() error) error {
-		w := token.Way{Transport: transport, Port: given}
-		if given != 0 {
-			if problem := why(w); problem != "" {
-				return wrong("%s port %d %s: choose another", transport, given, problem)
-			}
+		switch {
+		case problem == "":
 			r.listens = append(r.listens, w)
-			return nil
+		case want.dispensable && want.given == 0:
+			h.say("%s port %d %s, and is left out: links that block UDP will not work. Another one: --tcp-port N", w.Transport, w.Port, problem)
+		default:
+			return wrong("%s port %d %s: choose another", w.Transport, w.Port, problem)
 		}
-		if w, ok := kept(transport); ok {
-			r.listens = append(r.listens, w)
-			return nil
-		}
-		return otherwise()
 	}
+	h.say("listens on %s", ports(r.listens))
+	return nil
+}
 
-	err := add("udp", o.Port, func() error {
-		for port := uint16(defaultPort); port < defaultPort+portsTried; port++ {
-			w := token.Way{Transport: "udp", Port: port}
-			if problem := why(w); problem == "" {
-				r.listens = append(r.listens, w)
-				return nil
-			} else if port == defaultPort {
-				h.say("udp port %d %s: the next free one is used", port, problem)
-			}
-		}
-		return fmt.Errorf("udp ports %d to %d are all taken: choose one with --port", defaultPort, defaultPort+portsTried-1)
-	})
-	if err != nil || o.NoTCP {
+// whyNot says what keeps a port from being ours.
+func (h *Host) whyNot(r *remote, w token.Way) string {
+	switch other := r.reserved[w]; {
+	case other != "":
+		return "is " + other + "'s"
+	case h.Taken(w.Transport, w.Port):
+		return "is taken by another program"
+	}
+	return ""
+}
+
+// checkOthers refuses what another tunnel of this host would suffer from.
+func (h *Host) checkOthers(path, iface string, r *remote) error {
+	c, err := config.Parse(path, strings.NewReader(r.body()))
+	if err != nil {
 		return err
 	}
-	return add("tcp", o.TCPPort, func() error {
-		if had != nil {
-			return nil // init left it out before: only the option brings it back
+	for _, clash := range config.Clashes(append(h.others(iface), config.Named(path, c))) {
+		if clash.File == path {
+			clash.Line = 0 // of a file that is not there yet
+			return wrong("%w", clash)
 		}
-		w := token.Way{Transport: "tcp", Port: defaultTCPPort}
-		if problem := why(w); problem != "" {
-			h.say("tcp port %d %s, and is left out: links that block UDP will not work. Another one: --tcp-port N", w.Port, problem)
-			return nil
-		}
-		r.listens = append(r.listens, w)
-		return nil
-	})
+	}
+	return nil
 }
 
 // body is the configuration.
@@ -331,6 +291,3 @@ func (h *Host) token(o RemoteOptions, r *remote, host string) *token.Token {
 	}
 	return t
 }
-
-// sorted is what a map has, in order.
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

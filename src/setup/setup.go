@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,8 @@ type Host struct {
 	Sources func() []netip.Addr
 	// Addresses are all that its interfaces have.
 	Addresses func() ([]netip.Addr, error)
+	// AddressesOf are those of an interface that can reach further than its link.
+	AddressesOf func(device string) ([]netip.Addr, error)
 	// DeviceOf is the interface that holds an address, or "".
 	DeviceOf func(netip.Addr) (string, error)
 	// WaysOut are the interfaces with a default route, the best first.
@@ -106,20 +109,10 @@ func (h *Host) needNFT(routing config.Routing) error {
 	return nil
 }
 
-// others are the configurations of the other tunnels here, as far as they are right.
-func (h *Host) others(iface string) (all map[string]*config.Config) {
-	files, _ := filepath.Glob(filepath.Join(h.Dir, "*.conf"))
-	all = map[string]*config.Config{}
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".conf")
-		if name == iface {
-			continue
-		}
-		if c, err := config.Load(file); err == nil {
-			all[name] = c
-		}
-	}
-	return all
+// others are the other tunnels here, as far as their configurations are right.
+func (h *Host) others(iface string) []config.Instance {
+	all, _ := config.Instances(h.Dir)
+	return slices.DeleteFunc(all, func(i config.Instance) bool { return i.Interface == iface })
 }
 
 // list is words as a sentence has them: "a, b and c".

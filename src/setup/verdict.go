@@ -12,9 +12,10 @@ import (
 
 const (
 	askEvery = 25 * time.Millisecond
-	// settleTime is how long the first answers are awaited that tell a path's RTT and MTU,
-	// once all paths that can be are up.
-	settleTime = time.Second
+	// Once all paths that can be are up, how long their RTT is still measured, and their MTU
+	// is looked for.
+	measureTime = 300 * time.Millisecond
+	searchTime  = time.Second
 )
 
 // judge waits for the paths, tries TCP for those on which UDP does not come up, and says of
@@ -26,60 +27,66 @@ func (h *Host) judge(l *local) error {
 	}
 	before := slices.Clone(l.transports)
 	if h.switchToTCP(l, s) {
-		if s, err = h.rewrite(l); err == nil && h.keepWhatWorks(l, s, before) {
-			_, err = h.rewrite(l)
-		}
-		if err != nil {
+		if err := h.rewrite(l); err != nil {
 			return err
+		}
+		if s, err = h.await(l); err != nil {
+			return err
+		}
+		if l.keepWhatWorks(s, before) {
+			if err := h.rewrite(l); err != nil {
+				return err
+			}
 		}
 	}
 	return h.verdict(l, s, before)
 }
 
-// rewrite makes the tunnel use l, and waits for it.
-func (h *Host) rewrite(l *local) (*control.Status, error) {
-	path := h.path(l.Interface)
-	old, err := read(path)
-	if err != nil {
-		return nil, err
+// rewrite makes the tunnel use l, whose configuration we have just written.
+func (h *Host) rewrite(l *local) error {
+	if err := write(h.path(l.Interface), []byte(marked(l.body()))); err != nil {
+		return err
 	}
-	if _, err := h.put(path, l.body(), old, false); err != nil {
-		return nil, err
-	}
-	if err := h.Service.Restart(l.Interface); err != nil {
-		return nil, err
-	}
-	return h.await(l)
+	return h.Service.Restart(l.Interface)
 }
 
-// await asks for the status until every path that can be is up, or patience ends.
-func (h *Host) await(l *local) (s *control.Status, err error) {
-	deadline := time.Now().Add(h.Patience)
-	settled := deadline.Add(settleTime)
+// await asks for the status until every path that can be is up and measured, or patience
+// ends.
+func (h *Host) await(l *local) (*control.Status, error) {
+	begin, upSince := time.Now(), time.Time{}
 	for {
-		s, err = h.Status(l.Interface)
+		s, err := h.Status(l.Interface)
 		if err != nil {
 			return nil, fmt.Errorf("the tunnel has ended, its log says why: %w", err)
 		}
-		now, all := time.Now(), true
-		measured := true
-		for i := range l.WANs {
-			p := pathOf(s, l.name(i))
-			all = all && (works(p) || !h.linked(l.WANs[i].Device))
-			measured = measured && (!works(p) || p.RTTMs > 0)
+		now := time.Now()
+		if !h.allUp(l, s) {
+			upSince = time.Time{}
+		} else if upSince.IsZero() {
+			upSince = now
 		}
-		if all && settled.Sub(now) > settleTime {
-			settled = now.Add(settleTime)
-		}
-		if all && measured && p1500(s) || now.After(settled) || !all && now.After(deadline) {
+		up := now.Sub(upSince)
+		switch {
+		case upSince.IsZero() && now.Sub(begin) < h.Patience:
+		case upSince.IsZero(), up >= searchTime, up >= measureTime && longest(s):
 			return s, nil
 		}
 		time.Sleep(askEvery)
 	}
 }
 
-// p1500 says that no path that works can still be found to carry more.
-func p1500(s *control.Status) bool {
+// allUp says that every path works whose link can carry it.
+func (h *Host) allUp(l *local, s *control.Status) bool {
+	for i, w := range l.WANs {
+		if !works(pathOf(s, l.name(i))) && h.ailing(w.Device) == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// longest says that no path can still be found to carry longer packets.
+func longest(s *control.Status) bool {
 	return !slices.ContainsFunc(s.Paths, func(p control.Path) bool { return works(p) && p.MTU > 0 && p.MTU < 1500 })
 }
 
@@ -94,10 +101,21 @@ func pathOf(s *control.Status, name string) control.Path {
 
 func works(p control.Path) bool { return p.State == "up" || p.State == "standby" }
 
-// linked says that a device is there and has a carrier.
-func (h *Host) linked(device string) bool {
+// ailing says what keeps a device from carrying a path, by itself.
+func (h *Host) ailing(device string) string {
 	exists, up, err := h.Link(device)
-	return err == nil && exists && up
+	switch {
+	case err != nil:
+		return err.Error()
+	case !exists:
+		return "there is no such interface now"
+	case !up:
+		return "it is down, or has no carrier"
+	}
+	if addrs, err := h.AddressesOf(device); err == nil && len(addrs) == 0 {
+		return "it has no address"
+	}
+	return ""
 }
 
 // switchToTCP makes l use TCP for the paths on which UDP did not come up. It says so, and
@@ -106,7 +124,7 @@ func (h *Host) switchToTCP(l *local, s *control.Status) bool {
 	port, offered := l.Token.Port("tcp")
 	var tried []string
 	for i, w := range l.WANs {
-		if offered && l.transports[i] == "udp" && !works(pathOf(s, l.name(i))) && h.linked(w.Device) {
+		if offered && l.transports[i] == "udp" && !works(pathOf(s, l.name(i))) && h.ailing(w.Device) == "" {
 			l.transports[i] = "tcp"
 			tried = append(tried, w.Device)
 		}
@@ -118,7 +136,7 @@ func (h *Host) switchToTCP(l *local, s *control.Status) bool {
 }
 
 // keepWhatWorks goes back to what a path had where TCP does no better.
-func (h *Host) keepWhatWorks(l *local, s *control.Status, before []string) (changed bool) {
+func (l *local) keepWhatWorks(s *control.Status, before []string) (changed bool) {
 	for i := range l.WANs {
 		if l.transports[i] != before[i] && !works(pathOf(s, l.name(i))) {
 			l.transports[i], changed = before[i], true
@@ -129,44 +147,45 @@ func (h *Host) keepWhatWorks(l *local, s *control.Status, before []string) (chan
 
 // verdict says of each path how it fares, and what to do about those that fare badly.
 func (h *Host) verdict(l *local, s *control.Status, before []string) error {
-	udpWorks, up, triedTCP := false, 0, false
+	up, udp, switched := 0, false, false
 	for i := range l.WANs {
-		p := pathOf(s, l.name(i))
-		udpWorks = udpWorks || works(p) && l.transports[i] == "udp"
-		triedTCP = triedTCP || l.transports[i] == "tcp"
-	}
-	_, offered := l.Token.Port("tcp")
-	for i, w := range l.WANs {
-		p := pathOf(s, l.name(i))
-		if works(p) {
+		if works(pathOf(s, l.name(i))) {
 			up++
+			udp = udp || l.transports[i] == "udp"
+			switched = switched || l.transports[i] != before[i]
 		}
-		h.say("%s: %s", w.Device, h.word(l, i, p, l.transports[i] != before[i], udpWorks))
+	}
+	for i, w := range l.WANs {
+		text := h.word(l, w.Device, pathOf(s, l.name(i)))
+		if l.transports[i] != before[i] && udp {
+			text += "; this link blocks UDP"
+		}
+		h.say("%s: %s", w.Device, text)
+	}
+	if switched && !udp {
+		port, _ := l.Token.Port("udp")
+		h.say("UDP gets through on no link: all of them block it, or port %d of the VPS is closed (its firewall, or its provider's)", port)
 	}
 	for _, text := range s.Hints {
 		h.say("%s", text)
 	}
-	if up > 0 {
-		h.say("%s: %d of %d links work; the tunnel's MTU is %d. See netcombiner show %s", l.Interface, up, len(l.WANs), s.MTU, l.Interface)
-		return nil
+	if up == 0 {
+		return errors.New(nothing(l))
 	}
-	return errors.New(nothing(l, offered))
+	h.say("%s: %d of %d links work; the tunnel's MTU is %d. To see more: netcombiner show %s", l.Interface, up, len(l.WANs), s.MTU, l.Interface)
+	return nil
 }
 
 // word is the verdict on one path.
-func (h *Host) word(l *local, i int, p control.Path, switched, udpWorks bool) string {
-	device := l.WANs[i].Device
-	exists, carrier, err := h.Link(device)
+func (h *Host) word(l *local, device string, p control.Path) string {
 	if works(p) {
-		return fmt.Sprintf("%s by %s, RTT %s%s%s", p.State, strings.ToUpper(l.transports[i]), milliseconds(p.RTTMs), mtu(p.MTU), blocked(switched, udpWorks))
+		return fmt.Sprintf("%s by %s, RTT %s%s", p.State, strings.ToUpper(p.Transport), milliseconds(p.RTTMinMs), mtu(p.MTU))
 	}
-	switch {
-	case err == nil && !exists:
-		return "there is no such interface now; the path comes up by itself once there is"
-	case err == nil && !carrier:
-		return "it is down, or has no carrier; the path comes up by itself once it has one"
-	case p.Local == "" || p.Local == device:
-		return "it has no address for the VPS yet, or no default route; the path comes up by itself once it has both"
+	if why := h.ailing(device); why != "" {
+		return why + "; its path comes up by itself once that has changed"
+	}
+	if ways, err := h.WaysOut(); err == nil && !slices.Contains(ways, device) {
+		return "it has no default route, so reaches nothing"
 	}
 	return fmt.Sprintf("no answer by %s; try ping -I %s %s", tried(l), device, l.Token.Host)
 }
@@ -194,22 +213,11 @@ func mtu(bytes int) string {
 	return fmt.Sprintf(", MTU %d", bytes)
 }
 
-// blocked says who keeps UDP out, as far as that can be told from here.
-func blocked(switched, udpWorks bool) string {
-	switch {
-	case !switched:
-		return ""
-	case udpWorks:
-		return "; this link blocks UDP"
-	}
-	return "; UDP gets through on no link: the providers block it, or the VPS's firewall does"
-}
-
 // nothing says what to look at when no path works.
-func nothing(l *local, offered bool) string {
-	text := fmt.Sprintf("no path works. Does the VPS run (netcombiner show there)? Are %s open on it, also in the provider's firewall? Is the token this VPS's last one?", tried(l))
-	if !offered {
+func nothing(l *local) string {
+	text := fmt.Sprintf("no path works, the tunnel goes on trying. Does the VPS's end run (netcombiner show)? Is %s open there, also in its provider's firewall? Is this its last token?", tried(l))
+	if _, offered := l.Token.Port("tcp"); !offered {
 		text += " It does not listen on TCP, which could be tried: netcombiner init remote --tcp-port 443"
 	}
-	return text + " The tunnel goes on trying."
+	return text
 }

@@ -18,6 +18,7 @@ import (
 	"netcombiner/src/config"
 	"netcombiner/src/daemon"
 	"netcombiner/src/service"
+	"netcombiner/src/setup"
 )
 
 func main() {
@@ -39,11 +40,12 @@ type app struct {
 	in, out, err *os.File
 	configDir    string // where IFACE.conf is
 	system       daemon.System
-	host         func() (service.Host, error) // where services are installed
+	host         func() (service.Host, error)            // where services are installed
+	setup        func(a *app, out io.Writer) *setup.Host // what init sets up, telling of it on out
 }
 
 func newApp() *app {
-	return &app{os.Stdin, os.Stdout, os.Stderr, "/etc/netcombiner", system(), service.This}
+	return &app{os.Stdin, os.Stdout, os.Stderr, "/etc/netcombiner", system(), service.This, (*app).setupHost}
 }
 
 // command is a word that may stand in the place of an interface.
@@ -60,6 +62,7 @@ var commands []command
 
 func init() {
 	commands = []command{
+		{"init", "remote|local TOKEN [IFACE] …", "set a host up: the VPS first, then the home", initHelp, (*app).init},
 		{"down", "IFACE", "stop a tunnel and undo all it did to the host", downHelp, (*app).down},
 		{"show", "[IFACE] [--json|--metrics] [--watch]", "show the state of one tunnel, or of all", showHelp, (*app).show},
 		{"check", "[--all] [FILE|IFACE …]", "tell everything that is wrong in configurations", checkHelp, (*app).check},
@@ -71,7 +74,7 @@ func init() {
 }
 
 // reserved words will be commands of a later version, and so no interfaces.
-var reserved = []string{"init", "set", "add", "remove", "reload"}
+var reserved = []string{"set", "add", "remove", "reload"}
 
 func find(name string) (command, bool) {
 	i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })

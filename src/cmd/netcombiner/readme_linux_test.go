@@ -171,22 +171,25 @@ func (h host) state() string {
 	return h.Run("ip rule", "ip -6 rule", "ip -4 route show table all", "nft list ruleset", "sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding")
 }
 
-// followReadme sets the README's tunnel up on a router with two links and a
-// VPS, uses it, takes it down; and the same with Routing = portal.
-func followReadme(t *testing.T, doc readme, ran map[string]bool) {
-	machine := func(name string) host {
-		dir, err := os.MkdirTemp("", "nc") // t.TempDir's names are too long for a socket
-		if err != nil {
-			t.Fatal(err)
-		}
-		h := host{nstest.New(t, name), dir, ran}
-		t.Cleanup(func() { killAll(dir + "/run"); os.RemoveAll(dir) })
-		if err := os.WriteFile(dir+"/hosts", []byte("127.0.0.1 localhost\n203.0.113.2 vps.example.org\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return h
+// newHost is a machine with nothing but the program.
+func newHost(t *testing.T, name string, ran map[string]bool) host {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "nc") // t.TempDir's names are too long for a socket
+	if err != nil {
+		t.Fatal(err)
 	}
-	client, router, internet, vps := machine("client"), machine("router"), machine("internet"), machine("vps")
+	h := host{nstest.New(t, name), dir, ran}
+	t.Cleanup(func() { killAll(dir + "/run"); os.RemoveAll(dir) })
+	if err := os.WriteFile(dir+"/hosts", []byte("127.0.0.1 localhost\n203.0.113.2 vps.example.org\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// joinHosts is the network of the README's reader: a client behind a router with two links,
+// and a VPS.
+func joinHosts(t *testing.T, ran map[string]bool) (client, router, internet, vps host) {
+	client, router, internet, vps = newHost(t, "client", ran), newHost(t, "router", ran), newHost(t, "internet", ran), newHost(t, "vps", ran)
 	nstest.Join(client.NS, "eth0", router.NS, "eth0")
 	nstest.Join(router.NS, "eth1", internet.NS, "dsl")
 	nstest.Join(router.NS, "wwan0", internet.NS, "lte")
@@ -197,9 +200,44 @@ func followReadme(t *testing.T, doc readme, ran map[string]bool) {
 	router.Run("ip address add 192.168.1.1/24 dev eth0", "ip address add 10.1.0.2/24 dev eth1", "ip address add 10.2.0.2/24 dev wwan0",
 		"ip route add default via 10.1.0.1 metric 10", "ip route add default via 10.2.0.1 metric 20")
 	client.Run("ip address add 192.168.1.10/24 dev eth0", "ip route add default via 192.168.1.1")
+	return client, router, internet, vps
+}
+
+// initBoth types the README's two commands, and returns what the second one says.
+func initBoth(t *testing.T, vps, router host, onVPS, atHome string) string {
+	t.Helper()
+	token := regexp.MustCompile(`(?m)^nc1\.\S+$`).FindString(vps.typed(t, onVPS))
+	if token == "" || !strings.Contains(atHome, " TOKEN ") {
+		t.Fatalf("%s printed the token %q, and %q is to take it", onVPS, token, atHome)
+	}
+	router.ran[atHome] = true
+	return router.typed(t, strings.Replace(atHome, "TOKEN", token, 1))
+}
+
+// followReadme sets the README's tunnel up on a router with two links and a
+// VPS, uses it, takes it down: by init, by hand, and with Routing = portal.
+func followReadme(t *testing.T, doc readme, ran map[string]bool) {
+	client, router, _, vps := joinHosts(t, ran)
 	const reachInternet = "ping -c 1 -W 2 198.51.100.1"
 	if out, err := client.try(reachInternet); err == nil {
 		t.Fatalf("the client reaches the Internet without a tunnel: the test shows nothing\n%s", out)
+	}
+
+	bare := vps.state() + router.state()
+	block := doc.block(t, "netcombiner init remote")
+	if said := initBoth(t, vps, router, block[0], block[1]); !strings.Contains(said, "2 of 2 links work") {
+		t.Errorf("%s: %s", block[1], said)
+	}
+	client.await(t, reachInternet, "1 received")
+	vps.typed(t, "netcombiner help init")
+	vps.typed(t, "netcombiner init remote nc1") // another home's
+	vps.typed(t, "netcombiner down nc1")
+	vps.Run("rm " + vps.dir + "/nc1.conf")
+	for _, h := range []host{vps, router} {
+		h.typed(t, "netcombiner down nc0")
+	}
+	if after := vps.state() + router.state(); after != bare {
+		t.Errorf("down has not undone all: it was\n%s\nand is\n%s", bare, after)
 	}
 
 	key := strings.TrimSpace(vps.typed(t, "netcombiner genkey"))

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,6 +23,7 @@ import (
 	"netcombiner/src/control"
 	"netcombiner/src/daemon"
 	"netcombiner/src/service"
+	"netcombiner/src/setup"
 	"netcombiner/src/tundevice"
 	"netcombiner/src/tundevice/tuntest"
 )
@@ -33,6 +37,9 @@ func TestMain(m *testing.M) {
 		a.configDir = os.Getenv("NC_CONFIG_DIR")
 		a.system = testSystem()
 		a.host = testHost
+		if os.Getenv("NC_SYSTEM") != "real" {
+			a.setup = testSetup
+		}
 		os.Exit(a.main(os.Args[1:]))
 	}})
 }
@@ -179,6 +186,25 @@ func testHost() (service.Host, error) {
 	}}, nil
 }
 
+// testSetup is a host with two links, for init to set up: its daemons are doubles, too.
+func testSetup(a *app, out io.Writer) *setup.Host {
+	h := a.setupHost(out)
+	h.Sources = func() []netip.Addr {
+		return []netip.Addr{netip.MustParseAddr(cmp.Or(os.Getenv("NC_SOURCE"), "203.0.113.2"))}
+	}
+	h.DeviceOf = func(netip.Addr) (string, error) { return "eth0", nil }
+	h.WaysOut = func() ([]string, error) { return []string{"eth1", "wwan0"}, nil }
+	h.Link = func(device string) (bool, bool, error) { return device == "eth1" || device == "wwan0", true, nil }
+	h.AddressesOf = func(string) ([]netip.Addr, error) { return h.Sources(), nil }
+	h.Taken = func(string, uint16) bool { return false }
+	h.Command = func(string, ...string) (string, error) { return "", nil }
+	h.Patience = 100 * time.Millisecond
+	if now, err := time.Parse(time.DateOnly, os.Getenv("NC_DATE")); err == nil {
+		h.Now = func() time.Time { return now }
+	}
+	return h
+}
+
 func step(what string) error {
 	if os.Getenv("NC_FAIL") == what {
 		return errors.New(what + " does not work")
@@ -236,7 +262,7 @@ func (p testPortal) Run(ctx context.Context, ready func()) error {
 func (p testPortal) Status() control.Status {
 	s := control.Status{MTU: 1280, Session: control.Session{State: "none"}}
 	for _, c := range p.Config.Paths {
-		s.Paths = append(s.Paths, control.Path{Name: c.Name, Transport: c.Transport, State: "connecting", Congestion: c.Congestion})
+		s.Paths = append(s.Paths, control.Path{Name: c.Name, Transport: c.Transport, State: cmp.Or(os.Getenv("NC_STATE"), "connecting"), Congestion: c.Congestion, RTTMinMs: 24, MTU: 1500})
 	}
 	return s
 }
