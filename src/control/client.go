@@ -22,6 +22,7 @@ var ErrDied = errors.New("the daemon ended before it answered")
 const (
 	statusTimeout = 5 * time.Second
 	downTimeout   = 30 * time.Second
+	changeTimeout = 30 * time.Second // a listener, or a name, may take some
 )
 
 // Client is a connection to a daemon's control socket. It is for one goroutine.
@@ -81,9 +82,23 @@ func (c *Client) StatusJSON() (json.RawMessage, error) {
 // Down stops the tunnel and waits until everything is undone.
 func (c *Client) Down() error { return c.ask("down", downTimeout, nil) }
 
+// Change asks for "set", "add", "remove" or "reload". An error that is ErrInvalid
+// has a line for everything that is wrong with the change, or the file.
+func (c *Client) Change(command string, change Change) (notes []string, err error) {
+	var r struct {
+		Notes []string `json:"notes"`
+	}
+	err = c.askFor(Request{command, change}, changeTimeout, &r)
+	return r.Notes, err
+}
+
 // ask sends a command and decodes the whole answer into dst, unless it is nil.
 func (c *Client) ask(command string, timeout time.Duration, dst any) error {
-	request, err := json.Marshal(Request{Command: command})
+	return c.askFor(Request{Command: command}, timeout, dst)
+}
+
+func (c *Client) askFor(q Request, timeout time.Duration, dst any) error {
+	request, err := json.Marshal(q)
 	if err != nil {
 		return err
 	}
@@ -107,11 +122,15 @@ func (c *Client) ask(command string, timeout time.Duration, dst any) error {
 		return ErrDied
 	}
 	var r struct {
-		OK    bool   `json:"ok"`
-		Error string `json:"error"`
+		OK      bool   `json:"ok"`
+		Error   string `json:"error"`
+		Invalid bool   `json:"invalid"`
 	}
 	if err := json.Unmarshal(c.lines.Bytes(), &r); err != nil {
 		return fmt.Errorf("the daemon's answer: %w", err)
+	}
+	if !r.OK && r.Invalid {
+		return Invalid(errors.New(r.Error))
 	}
 	if !r.OK {
 		return errors.New(r.Error)

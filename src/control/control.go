@@ -4,6 +4,9 @@
 //
 //	{"command":"status"}  →  {"ok":true,"status":{…}}
 //	{"command":"down"}    →  {"ok":true}, once all is undone
+//	{"command":"set","path":"lte","settings":[{"key":"metric","value":"1"}]}
+//	                      →  {"ok":true}, or {"ok":false,"error":"…","invalid":true}
+//	{"command":"reload"}  →  {"ok":true,"notes":["…"]}; likewise add and remove
 //	{"command":"dance"}   →  {"ok":false,"error":"…"}
 package control
 

@@ -36,6 +36,10 @@ type daemon struct {
 	status Status
 	downs  int
 	down   func() error
+
+	changes []Request
+	notes   []string
+	refusal error
 }
 
 func (d *daemon) Status() Status {
@@ -52,6 +56,13 @@ func (d *daemon) Down() error {
 		return d.down()
 	}
 	return nil
+}
+
+func (d *daemon) Change(command string, c Change) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changes = append(d.changes, Request{command, c})
+	return d.notes, d.refusal
 }
 
 // inTempDir moves the sockets to a folder of the test's own.

@@ -79,6 +79,8 @@ type Portal interface {
 	// before that. An error that wraps tundevice.ErrGone says that the
 	// interface was deleted.
 	Run(ctx context.Context, ready func()) error
+	// Apply changes what runs, while it runs; see portal.Portal.Apply.
+	Apply(next *config.Config) error
 	// Status may be called from any goroutine once ready was. The daemon
 	// fills in Interface, Role, Version and UptimeS.
 	Status() control.Status

@@ -26,14 +26,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // host is a System that writes down what is done to it.
 type host struct {
-	mu     sync.Mutex
-	log    []string
-	fail   string       // this step fails
-	ending func() error // what a portal's Run returns of itself; nil: runs until told
-	tun    *tuntest.TUN // made by CreateTUN
-	busy   int          // so many times is the interface in use
-	left   []string     // what CleanUp finds
-	kept   bool         // what Inherit says
+	mu      sync.Mutex
+	log     []string
+	fail    string       // this step fails
+	ending  func() error // what a portal's Run returns of itself; nil: runs until told
+	tun     *tuntest.TUN // made by CreateTUN
+	busy    int          // so many times is the interface in use
+	left    []string     // what CleanUp finds
+	kept    bool         // what Inherit says
+	applied []*config.Config
 }
 
 func (h *host) step(what string) error {
@@ -78,6 +79,13 @@ func (e engine) Run(ctx context.Context, ready func()) error {
 	}
 	<-ctx.Done()
 	return e.host.step("end portal")
+}
+
+func (e engine) Apply(c *config.Config) error {
+	e.host.mu.Lock()
+	e.host.applied = append(e.host.applied, c)
+	e.host.mu.Unlock()
+	return e.host.step("apply")
 }
 
 func (e engine) Status() control.Status { return control.Status{MTU: 1400} }

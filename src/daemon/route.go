@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -51,7 +52,7 @@ func Route(o RouteOptions) (undo func() error, err error) {
 		o.Log.Warn(w)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f.done.Go(func() { f.follow(ctx, spec.Remotes) })
+	f.done.Go(func() { f.follow(ctx, spec) })
 	return func() error {
 		cancel()
 		f.done.Wait()
@@ -67,21 +68,35 @@ type follower struct {
 }
 
 // spec is what the configuration asks for, with the remote addresses that are
-// known by now.
+// known by now. A path that is to go another way may still go the old one: the
+// addresses that it has count too.
 func (f *follower) spec() routing.Spec {
-	s := routing.SpecOf(f.Interface, f.Config)
-	paths := f.Status().Paths
-	for i, c := range f.Config.Paths {
-		remote, ok := literal(c.Remote)
-		if !ok && i < len(paths) {
-			remote, ok = resolved(paths[i].Remote)
+	now := f.Current()
+	s := routing.SpecOf(f.Interface, now)
+	status := f.Status().Paths
+	for _, c := range now.Paths {
+		if remote, ok := literal(c.Remote); ok {
+			addRemote(&s, c, remote)
 		}
-		end := routing.Endpoint{Transport: c.Transport, Protocol: c.Protocol, Addr: remote}
-		if ok && !slices.Contains(s.Remotes, end) {
-			s.Remotes = append(s.Remotes, end)
+		i := slices.IndexFunc(status, func(p control.Path) bool { return p.Name == c.Name })
+		if i < 0 {
+			continue
+		}
+		if remote, ok := resolved(status[i].Remote); ok {
+			addRemote(&s, c, remote)
+		}
+		if local, ok := resolved(status[i].Local); ok {
+			s.WANs = append(s.WANs, routing.WAN{Source: local.Addr()})
 		}
 	}
 	return s
+}
+
+func addRemote(s *routing.Spec, c config.Path, remote netip.AddrPort) {
+	end := routing.Endpoint{Transport: c.Transport, Protocol: c.Protocol, Addr: remote}
+	if !slices.Contains(s.Remotes, end) {
+		s.Remotes = append(s.Remotes, end)
+	}
 }
 
 func literal(h config.HostPort) (netip.AddrPort, bool) {
@@ -102,14 +117,15 @@ func resolved(remote string) (netip.AddrPort, bool) {
 // awaitNames waits for a moment until every remote's address is known.
 func (f *follower) awaitNames() {
 	known := func() bool {
-		for i, p := range f.Status().Paths {
-			if i >= len(f.Config.Paths) {
-				break
-			}
-			if _, ok := literal(f.Config.Paths[i].Remote); ok {
+		status := f.Status().Paths
+		for _, c := range f.Current().Paths {
+			if _, ok := literal(c.Remote); ok {
 				continue
 			}
-			if _, ok := resolved(p.Remote); !ok {
+			if !slices.ContainsFunc(status, func(p control.Path) bool {
+				_, ok := resolved(p.Remote)
+				return ok && p.Name == c.Name
+			}) {
 				return false
 			}
 		}
@@ -125,21 +141,23 @@ func (f *follower) awaitNames() {
 // and has the more to read the more there are.
 const restPart = 10
 
-// follow refreshes the routing when a link or a remote's address changes.
-func (f *follower) follow(ctx context.Context, remotes []routing.Endpoint) {
+// settleTime is how long after a change of the configuration the paths are where
+// it wants them.
+const settleTime = 5 * time.Second
+
+// follow refreshes the routing when a link, a path's address or the
+// configuration changes.
+func (f *follower) follow(ctx context.Context, spec routing.Spec) {
 	events, err := linkwatch.Watch(ctx)
 	if err != nil {
 		f.Log.Warn("routing will not follow changes of links", "why", err)
 	}
-	var tick <-chan time.Time // where nobody's address can change it would wake the host for nothing
-	if f.asksNames() {
-		t := time.NewTicker(time.Second)
-		defer t.Stop()
-		tick = t.C
-	}
-	var rest <-chan time.Time // not nil: what has changed waits for it
+	tick := f.tick()
+	var rest <-chan time.Time    // not nil: what has changed waits for it
+	var settled <-chan time.Time // not nil: then the addresses that paths have left need no routing
 	changed, complaint := false, ""
 	for {
+		var asked chan<- struct{}
 		select {
 		case <-ctx.Done():
 			return
@@ -149,15 +167,19 @@ func (f *follower) follow(ctx context.Context, remotes []routing.Endpoint) {
 			}
 			changed = changed || ok && f.concerns(e.Device)
 		case <-tick:
-			changed = changed || !slices.Equal(f.spec().Remotes, remotes)
+			changed = changed || !reflect.DeepEqual(f.spec(), spec)
 		case <-rest:
 			rest = nil
+		case asked = <-f.Changed:
+			changed, rest, settled, tick = true, nil, time.After(settleTime), f.tick()
+		case <-settled:
+			changed, settled = changed || !reflect.DeepEqual(f.spec(), spec), nil
 		}
 		if !changed || rest != nil {
 			continue
 		}
-		began, spec := time.Now(), f.spec()
-		remotes = spec.Remotes
+		began := time.Now()
+		spec = f.spec()
 		err := f.routing.Refresh(spec)
 		debug.FreeOSMemory() // what it read of the host is more than an idle tunnel needs
 		pause := restPart * time.Since(began)
@@ -170,12 +192,24 @@ func (f *follower) follow(ctx context.Context, remotes []routing.Endpoint) {
 			pause = max(pause, time.Second)
 		}
 		rest = time.After(pause)
+		if asked != nil {
+			close(asked)
+		}
 	}
+}
+
+// tick is when to see whether names have other addresses. Where nobody's address
+// can change, it would wake the host for nothing.
+func (f *follower) tick() <-chan time.Time {
+	if !f.asksNames() {
+		return nil
+	}
+	return time.Tick(time.Second)
 }
 
 // asksNames says whether some path's remote is a name.
 func (f *follower) asksNames() bool {
-	return slices.ContainsFunc(f.Config.Paths, func(p config.Path) bool {
+	return slices.ContainsFunc(f.Current().Paths, func(p config.Path) bool {
 		_, ok := literal(p.Remote)
 		return !ok
 	})
@@ -193,7 +227,11 @@ func (f *follower) concerns(device string) bool {
 // RouteOptions is what System.Route is told.
 type RouteOptions struct {
 	Interface string
-	Config    *config.Config
-	Status    func() control.Status // the running portal's
-	Log       *slog.Logger
+	Config    *config.Config        // at the start
+	Current   func() *config.Config // now; see Changed
+	// Changed sends when Current changed, what is to be closed when that is
+	// carried out.
+	Changed <-chan chan<- struct{}
+	Status  func() control.Status // the running portal's
+	Log     *slog.Logger
 }

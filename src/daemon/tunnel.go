@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"netcombiner/src/config"
 	"netcombiner/src/control"
 	"netcombiner/src/tundevice"
 )
@@ -25,6 +27,10 @@ type tunnel struct {
 	Options
 	log     *slog.Logger
 	started time.Time
+
+	changing sync.Mutex                    // held by Change
+	current  atomic.Pointer[config.Config] // what runs
+	changed  chan chan<- struct{}          // to the routing: current changed
 
 	undos  []undo // in the order in which they were made
 	portal Portal
@@ -46,10 +52,12 @@ type undo struct {
 }
 
 func newTunnel(o Options, log *slog.Logger) *tunnel {
-	return &tunnel{
-		Options: o, log: log, started: time.Now(),
+	t := &tunnel{
+		Options: o, log: log, started: time.Now(), changed: make(chan chan<- struct{}),
 		portalEnded: make(chan struct{}), downAsked: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	t.current.Store(o.Config)
+	return t
 }
 
 func (t *tunnel) undoLater(what string, do func() error) { t.undos = append(t.undos, undo{what, do}) }
@@ -115,7 +123,9 @@ func (t *tunnel) start(ctx context.Context, dev TUN) error {
 	if err := t.runPortal(ctx); err != nil {
 		return err
 	}
-	unroute, err := t.System.Route(RouteOptions{t.Interface, t.Config, portal.Status, t.log})
+	unroute, err := t.System.Route(RouteOptions{
+		Interface: t.Interface, Config: t.Config, Current: t.config, Changed: t.changed, Status: portal.Status, Log: t.log,
+	})
 	if err != nil {
 		return fmt.Errorf("routing: %w", err)
 	}

@@ -65,6 +65,10 @@ func init() {
 		{"init", "remote|local TOKEN [IFACE] …", "set a host up: the VPS first, then the home", initHelp, (*app).init},
 		{"down", "IFACE", "stop a tunnel and undo all it did to the host", downHelp, (*app).down},
 		{"show", "[IFACE] [--json|--metrics] [--watch]", "show the state of one tunnel, or of all", showHelp, (*app).show},
+		{"set", "IFACE [path NAME] KEY VALUE…", "change a tunnel that runs", setHelp, (*app).set},
+		{"add", "IFACE path NAME KEY VALUE…", "add a path to a tunnel that runs", addHelp, (*app).add},
+		{"remove", "IFACE path NAME", "remove a path from a tunnel that runs", removeHelp, (*app).remove},
+		{"reload", "IFACE", "apply the changed file to a tunnel that runs", reloadHelp, (*app).reload},
 		{"check", "[--all] [FILE|IFACE …]", "tell everything that is wrong in configurations", checkHelp, (*app).check},
 		{"genkey", "", "print a new key", genkeyHelp, (*app).genkey},
 		{"service", "install|uninstall|start|stop|status IFACE", "let the host start a tunnel at boot", serviceHelp, (*app).service},
@@ -72,9 +76,6 @@ func init() {
 		{"help", "[COMMAND]", "print this, or more about a command", helpHelp, (*app).help},
 	}
 }
-
-// reserved words will be commands of a later version, and so no interfaces.
-var reserved = []string{"set", "add", "remove", "reload"}
 
 func find(name string) (command, bool) {
 	i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })
@@ -127,9 +128,6 @@ func (a *app) dispatch(args []string) error {
 		return usageError("no interface or command given")
 	}
 	name := args[0]
-	if slices.Contains(reserved, name) {
-		return usageError(fmt.Sprintf("%s: not a command of this version, and no name for an interface", name))
-	}
 	c, ok := find(name)
 	if !ok {
 		return a.run(args)

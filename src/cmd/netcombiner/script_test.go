@@ -225,6 +225,8 @@ type fileTUN struct {
 
 func (t fileTUN) File() *os.File { return t.file }
 
+func (p testPortal) Apply(*config.Config) error { return step("apply") }
+
 // testPortal reads its device and shows what came.
 type testPortal struct{ daemon.PortalOptions }
 

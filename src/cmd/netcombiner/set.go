@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"strings"
+
+	"netcombiner/src/control"
+)
+
+// These commands change a tunnel that runs. What a value may be, the daemon says.
+
+func (a *app) set(args []string) error {
+	iface, path, rest, err := parseChange("set", args)
+	if err != nil {
+		return err
+	}
+	settings, err := parseSettings("set", rest, path != "")
+	if err != nil {
+		return err
+	}
+	if len(settings) == 0 {
+		return usageError("set: which KEY and VALUE?")
+	}
+	return a.change(iface, "set", control.Change{Path: path, Settings: settings})
+}
+
+func (a *app) add(args []string) error {
+	iface, path, rest, err := parseChange("add", args)
+	if err != nil {
+		return err
+	}
+	if path == "" {
+		return usageError("add: only paths can be added: add IFACE path NAME KEY VALUE")
+	}
+	settings, err := parseSettings("add", rest, false)
+	if err != nil {
+		return err
+	}
+	return a.change(iface, "add", control.Change{Path: path, Settings: settings})
+}
+
+func (a *app) remove(args []string) error {
+	iface, path, rest, err := parseChange("remove", args)
+	switch {
+	case err != nil:
+		return err
+	case path == "":
+		return usageError("remove: only paths can be removed: remove IFACE path NAME")
+	case len(rest) > 0:
+		return usageError(fmt.Sprintf("remove: too much: %q", rest[0]))
+	}
+	return a.change(iface, "remove", control.Change{Path: path})
+}
+
+func (a *app) reload(args []string) error {
+	iface, err := parseInterface(flag.NewFlagSet("reload", flag.ContinueOnError), args)
+	if err != nil {
+		return err
+	}
+	return a.change(iface, "reload", control.Change{})
+}
+
+// parseChange reads IFACE [path NAME], and returns what follows.
+func parseChange(command string, args []string) (iface, path string, rest []string, err error) {
+	rest, err = parse(flag.NewFlagSet(command, flag.ContinueOnError), args, 1, math.MaxInt)
+	if err != nil {
+		return "", "", nil, err
+	}
+	iface, rest = rest[0], rest[1:]
+	if err := checkInterface(iface); err != nil {
+		return "", "", nil, err
+	}
+	if len(rest) == 0 || !strings.EqualFold(rest[0], "path") {
+		return iface, "", rest, nil
+	}
+	if len(rest) == 1 || rest[1] == "" {
+		return "", "", nil, usageError(command + ": which path?")
+	}
+	return iface, rest[1], rest[2:], nil
+}
+
+// parseSettings reads KEY VALUE pairs; of a path, up and down stand alone.
+func parseSettings(command string, words []string, path bool) (all []control.Setting, err error) {
+	for len(words) > 0 {
+		key := words[0]
+		words = words[1:]
+		s := control.Setting{Key: key}
+		if !path || !strings.EqualFold(key, "up") && !strings.EqualFold(key, "down") {
+			if len(words) == 0 {
+				return nil, usageError(fmt.Sprintf("%s: %.40q: which VALUE?", command, key))
+			}
+			s.Value, words = words[0], words[1:]
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// change asks the daemon, and tells what it could not do.
+func (a *app) change(iface, command string, c control.Change) error {
+	client, err := control.Dial(iface)
+	if err != nil {
+		return about(iface, err)
+	}
+	defer client.Close()
+	notes, err := client.Change(command, c)
+	if errors.Is(err, control.ErrInvalid) {
+		for line := range strings.Lines(err.Error()) {
+			if command != "reload" { // whose lines begin with the file
+				line = "netcombiner: " + iface + ": " + line
+			}
+			fmt.Fprintln(a.err, strings.TrimSuffix(line, "\n"))
+		}
+		return reported(exitWrong)
+	}
+	for _, n := range notes {
+		fmt.Fprintf(a.err, "%s: %s\n", iface, n)
+	}
+	return about(iface, err)
+}

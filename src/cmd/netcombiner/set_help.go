@@ -1,0 +1,37 @@
+package main
+
+// notKept is said of all that changes a tunnel that runs, but not its file.
+const notKept = `
+The change lasts until the tunnel stops or "netcombiner reload IFACE" takes the
+file's word again: to keep it, write it into the file too.
+`
+
+const setHelp = `Changes a path or the interface at once; what the tunnel carries goes on. The
+remote portal follows by itself. Several KEY VALUE are one change.
+
+  path NAME KEY VALUE     Metric, Rate, Congestion, Direction, Quota, QuotaReset,
+                          Bind, Remote: as in the file. The value "default" is
+                          as if the line were not there. With Bind or Remote the
+                          old way goes on until the new one works.
+  path NAME down | up     take a path out of use, and into use again
+  Scheduler VALUE         of this portal's own direction
+` + notKept + `
+Example: netcombiner set nc0 path lte metric 1
+`
+
+const addHelp = `KEY and VALUE are those of a [Path] in the file; Remote must be there.
+` + notKept + `
+Example: netcombiner add nc0 path dsl2 bind eth2 remote vps.example.org:4725
+`
+
+const removeHelp = `What the path has under way goes on the others. The last one stays.
+` + notKept + `
+Example: netcombiner remove nc0 path dsl2
+`
+
+const reloadHelp = `Applies the changed file, paths or listeners and the Scheduler; what stays as it
+is notices nothing. What only a restart can change is said. A file with an error
+changes nothing.
+
+Example: netcombiner reload nc0
+`
