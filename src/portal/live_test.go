@@ -171,4 +171,3 @@ func liveCourse(tn *tunnel, transport string, down bool) {
 		tn.t.Errorf("the remote still has %d paths: %+v", len(st.Paths), st.Paths)
 	}
 }
-

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math"
+	"slices"
 	"strings"
 
 	"netcombiner/src/control"
@@ -65,11 +65,13 @@ func (a *app) reload(args []string) error {
 
 // parseChange reads IFACE [path NAME], and returns what follows.
 func parseChange(command string, args []string) (iface, path string, rest []string, err error) {
-	rest, err = parse(flag.NewFlagSet(command, flag.ContinueOnError), args, 1, math.MaxInt)
-	if err != nil {
-		return "", "", nil, err
+	switch { // package flag would take a value that begins with "-" for its own
+	case slices.Contains(args, "-h"), slices.Contains(args, "--help"):
+		return "", "", nil, flag.ErrHelp
+	case len(args) == 0:
+		return "", "", nil, usageError(command + ": which interface?")
 	}
-	iface, rest = rest[0], rest[1:]
+	iface, rest = args[0], args[1:]
 	if err := checkInterface(iface); err != nil {
 		return "", "", nil, err
 	}
