@@ -25,7 +25,7 @@ func (a *app) show(args []string) error {
 	if *metrics && (*asJSON || *watch) {
 		return usageError("show: --metrics stands alone")
 	}
-	v := viewer{before: make(map[string]*control.Status)}
+	v := viewer{recent: make(map[string]*control.Recent), style: control.StyleFor(a.out)}
 	if len(rest) == 1 {
 		v.iface = rest[0]
 		if err := checkInterface(v.iface); err != nil {
@@ -74,9 +74,10 @@ func (a *app) show(args []string) error {
 
 // viewer asks daemons for what is to be shown.
 type viewer struct {
-	iface  string                     // "": all that run
-	live   bool                       // say how fast it goes, since the view before
-	before map[string]*control.Status // by interface
+	iface  string // "": all that run
+	style  control.Style
+	live   bool                       // say how fast it goes, since the views before
+	recent map[string]*control.Recent // by interface
 }
 
 // text is the status for a person.
@@ -87,15 +88,15 @@ func (v *viewer) text() (string, error) {
 		if err := json.Unmarshal(raw, now); err != nil {
 			return err
 		}
-		before := v.before[iface]
-		v.before[iface] = now
-		if v.live && before == nil {
-			before = now
+		if v.recent[iface] == nil {
+			v.recent[iface] = new(control.Recent)
 		}
+		recent := v.recent[iface]
+		recent.Add(now)
 		if !v.live {
-			before = nil
+			recent = nil
 		}
-		all = append(all, control.Text(now, before))
+		all = append(all, control.Text(now, recent, v.style))
 		return nil
 	})
 	return strings.Join(all, "\n"), err
