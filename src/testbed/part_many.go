@@ -77,7 +77,7 @@ type many struct {
 type manyMachine struct {
 	*netns.Namespace
 	address netip.Prefix
-	daemons []manyDaemon
+	daemons []*manyDaemon
 }
 
 type manyDaemon struct {
@@ -119,7 +119,9 @@ func (m *many) close() {
 			a.Close()
 		}
 		for _, d := range a.daemons {
-			d.cmd.Wait()
+			if d.cmd != nil {
+				d.cmd.Wait()
+			}
 		}
 	}
 }
@@ -165,19 +167,25 @@ func (m *many) start(ctx context.Context, count int) error {
 	}
 }
 
+func manyFile(iface string) string { return "/run/netcombiner/" + iface + ".conf" }
+
 func (m *many) startOn(a *manyMachine, iface, text string) error {
-	file := "/run/netcombiner/" + iface + ".conf"
+	file := manyFile(iface)
 	if err := a.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	d := manyDaemon{iface: iface, out: &tail{}}
-	var err error
-	if d.cmd, err = a.Start(io.Writer(d.out), m.program, "-f", "--config", file, iface); err != nil {
-		return err
-	}
-	d.pid = d.cmd.Process.Pid
+	d := &manyDaemon{iface: iface, out: &tail{}}
 	a.daemons = append(a.daemons, d)
-	return nil
+	return d.start(a, m.program, file)
+}
+
+// start starts the daemon, again after its end.
+func (d *manyDaemon) start(on *manyMachine, program, file string) (err error) {
+	d.cmd, err = on.Start(io.Writer(d.out), program, "-f", "--config", file, d.iface)
+	if err == nil {
+		d.pid = d.cmd.Process.Pid
+	}
+	return err
 }
 
 // allUp says which tunnel is not up.
