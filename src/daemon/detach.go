@@ -53,7 +53,7 @@ func IsChild() bool { return os.Getenv(childMark) != "" }
 // Detach starts a tunnel in a process of its own and returns when it runs: its
 // interface is up, its control socket answers. Otherwise nothing is left.
 func Detach(o Options) error {
-	protectSecrets()
+	ProtectSecrets()
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(interrupts)
@@ -159,7 +159,7 @@ func closeInheritedOnExec() {
 // running has been reported, so that there is nobody left to tell.
 func Child(load func(config io.Reader) (Options, error)) error {
 	os.Unsetenv(childMark) // of no use to programs that the daemon runs
-	protectSecrets()
+	ProtectSecrets()
 	signal.Ignore(syscall.SIGHUP)
 	ctx, release := signalContext(syscall.SIGTERM, syscall.SIGINT)
 	defer release()

@@ -13,7 +13,7 @@ import (
 // its interface. It logs to stderr, and tells the service manager that started
 // it, if one did and listens.
 func Foreground(o Options) error {
-	protectSecrets()
+	ProtectSecrets()
 	ctx, release := signalContext(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer release()
 	manager := newNotifier()

@@ -2,6 +2,6 @@ package daemon
 
 import "golang.org/x/sys/unix"
 
-// protectSecrets keeps the key out of core files. Where the system refuses,
+// ProtectSecrets keeps the key out of core files. Where the system refuses,
 // the tunnel is no worse than without.
-func protectSecrets() { _ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) }
+func ProtectSecrets() { _ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"netcombiner/src/config"
 )
@@ -28,6 +29,22 @@ func ours(text []byte) bool {
 }
 
 func hash(body string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(body)))[:16] }
+
+// lock keeps another init from changing the same files until release.
+func (h *Host) lock() (release func(), err error) {
+	if err := os.MkdirAll(h.Dir, 0o755); err != nil {
+		return nil, hint(err)
+	}
+	dir, err := os.Open(h.Dir)
+	if err != nil {
+		return nil, hint(err)
+	}
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		dir.Close()
+		return nil, fmt.Errorf("another netcombiner init is at work in %s: %w", h.Dir, err)
+	}
+	return func() { dir.Close() }, nil
+}
 
 // existing is a configuration that was there before.
 type existing struct {
@@ -98,9 +115,6 @@ func keep(path string, text []byte) (name string, err error) {
 // write replaces a file, which only its owner may read. Whatever happens, it is
 // afterwards the old one or the new one, whole.
 func write(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return hint(err)
-	}
 	fresh := path + ".new"
 	err := writeNew(fresh, text)
 	if err == nil {

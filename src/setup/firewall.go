@@ -126,6 +126,12 @@ func (f *opening) firewalld() (commands [][]string) {
 // front of nftables.
 func (f *opening) nftables(chains []chain) (commands [][]string) {
 	for _, c := range chains {
+		if c.table == "fw4" && c.hook == "forward" && f.forward {
+			if openWrt := f.openWrt(); openWrt != nil {
+				commands = append(commands, openWrt...)
+				continue
+			}
+		}
 		if !c.closed() || strings.HasPrefix(c.table, "netcombiner-") {
 			continue
 		}
@@ -145,6 +151,24 @@ func (f *opening) nftables(chains []chain) (commands [][]string) {
 		}
 	}
 	return commands
+}
+
+// openWrt puts the tunnel into the zone of the Internet. It returns nil, not an empty list, where
+// there is none; fw4's rules are its own, and what is inserted by hand goes with the next
+// reload.
+func (f *opening) openWrt() [][]string {
+	for i := range 8 {
+		zone := fmt.Sprintf("firewall.@zone[%d]", i)
+		if name, err := f.host.Command("uci", "-q", "get", zone+".name"); err != nil || strings.TrimSpace(name) != "wan" {
+			continue
+		}
+		devices, _ := f.host.Command("uci", "-q", "get", zone+".device")
+		if slices.Contains(strings.Fields(devices), f.iface) {
+			return [][]string{}
+		}
+		return [][]string{{"uci", "add_list", zone + ".device=" + f.iface}, {"uci", "commit", "firewall"}, {"/etc/init.d/firewall", "reload"}}
+	}
+	return nil
 }
 
 // chain is a base chain of nft's ruleset.

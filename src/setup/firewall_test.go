@@ -80,6 +80,10 @@ ufw route allow out on nc0`},
 			"firewall-cmd --get-zone-of-interface=nc0": "no zone\n"}, `firewall-cmd --permanent --add-port=4725/udp
 firewall-cmd --permanent --zone=trusted --add-interface=nc0
 firewall-cmd --reload`},
+		{"OpenWrt", openWrt(""), `uci add_list firewall.@zone[1].device=nc0
+uci commit firewall
+/etc/init.d/firewall reload`},
+		{"OpenWrt, done", openWrt("nc0\n"), ""},
 	} {
 		m := newMachine(t)
 		for k, v := range test.programs {
@@ -90,6 +94,13 @@ firewall-cmd --reload`},
 			t.Errorf("%s: ran\n%s\nwant\n%s", test.name, got, test.want)
 		}
 	}
+}
+
+func openWrt(devices string) map[string]string {
+	programs := map[string]string{"nft list ruleset": "table inet fw4 {\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n",
+		"uci -q get firewall.@zone[0].name": "lan\n", "uci -q get firewall.@zone[1].name": "wan\n", "/etc/init.d/firewall x": ""}
+	programs["uci -q get firewall.@zone[1].device"] = devices
+	return programs
 }
 
 // Without a word from a person nothing is opened.

@@ -37,11 +37,11 @@ func (h *Host) Local(o LocalOptions) error {
 	if err := h.checkToken(o.Token); err != nil {
 		return err
 	}
-	path := h.path(o.Interface)
-	old, err := read(path)
+	old, release, err := h.begin(o.Interface, config.Local, o.Force)
 	if err != nil {
 		return err
 	}
+	defer release()
 	if err := h.chooseWANs(&o); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (h *Host) Local(o LocalOptions) error {
 	}
 	l := &local{LocalOptions: o}
 	l.continues(old)
-	changed, err := h.put(path, l.body(), old, o.Force)
+	changed, err := h.put(h.path(o.Interface), l.body(), old, o.Force)
 	if err != nil {
 		return err
 	}

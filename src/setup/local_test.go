@@ -138,6 +138,14 @@ func TestLocalNothingWorks(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 
+	m = newMachine(t)
+	m.passes, m.unknown = func(string, string) bool { return false }, true
+	tok.Host = "vps.example.org"
+	if _, err = m.local(LocalOptions{Token: tok, WANs: wans("eth1")}); err == nil {
+		t.Error("works without DNS")
+	}
+	m.says("eth1: by it DNS finds no address of vps.example.org")
+
 	tok.Ways = tok.Ways[:1]
 	m = newMachine(t)
 	m.passes = func(string, string) bool { return false }
@@ -158,7 +166,7 @@ func TestLocalChoosesWANs(t *testing.T) {
 		t.Errorf("%+v %q", m.running.Paths, m.asked)
 	}
 	m = newMachine(t)
-	m.ways = []string{"nc0", "eth1"} // not by itself
+	m.ways, m.running = []string{"nc0", "eth1"}, &config.Config{} // not by itself
 	if m.localWorks(LocalOptions{Token: tok, Yes: true}); len(m.running.Paths) != 1 {
 		t.Errorf("%+v", m.running.Paths)
 	}

@@ -31,6 +31,7 @@ type machine struct {
 	programs  map[string]string
 	ran       []string // commands that are not questions
 	asked     []string
+	unknown   bool // DNS does not know the VPS
 	passes    func(device, transport string) bool
 
 	running           *config.Config
@@ -126,7 +127,11 @@ func (m *machine) status(iface string) (*control.Status, error) {
 		if slices.Contains(m.ways, p.Device) && !slices.Contains(m.down, p.Device) && m.passes(p.Device, p.Transport) {
 			state = "up"
 		}
-		s.Paths = append(s.Paths, control.Path{Name: p.Name, Transport: p.Transport, State: state, RTTMs: 30, RTTMinMs: 24.4, MTU: 1500})
+		remote := "203.0.113.2:4725"
+		if m.unknown {
+			remote = p.Remote.String()
+		}
+		s.Paths = append(s.Paths, control.Path{Name: p.Name, Transport: p.Transport, State: state, Remote: remote, RTTMs: 30, RTTMinMs: 24.4, MTU: 1500})
 	}
 	return s, nil
 }

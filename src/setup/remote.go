@@ -45,12 +45,13 @@ type remote struct {
 // Remote sets this host up as a remote portal and returns the token for the local one.
 // Run again it changes nothing but what the options ask for.
 func (h *Host) Remote(o RemoteOptions) (string, error) {
-	host, err := h.reachableAt(o.Address)
+	old, release, err := h.begin(o.Interface, config.Remote, o.Force)
 	if err != nil {
 		return "", err
 	}
+	defer release()
 	path := h.path(o.Interface)
-	old, err := read(path)
+	host, err := h.reachableAt(o.Address)
 	if err != nil {
 		return "", err
 	}
@@ -134,7 +135,7 @@ func (h *Host) planRemote(o RemoteOptions, old existing) (r *remote, err error) 
 	known := old.config != nil && old.config.Interface.Role == config.Remote
 	if known && old.ours {
 		r.continues(old.config)
-	} else if err := h.begin(r, o, others); err != nil {
+	} else if err := h.choosePlace(r, o, others); err != nil {
 		return nil, err
 	}
 	if known && !old.ours && o.Force {
@@ -161,8 +162,8 @@ func (r *remote) continues(c *config.Config) {
 	}
 }
 
-// begin takes the defaults, and a place that nothing else on this host has.
-func (h *Host) begin(r *remote, o RemoteOptions, others []config.Instance) error {
+// choosePlace takes the defaults, and a place that nothing else on this host has.
+func (h *Host) choosePlace(r *remote, o RemoteOptions, others []config.Instance) error {
 	r.key, r.suite, r.routing = config.GenerateKey(), "auto", config.RoutingNAT
 	held, err := h.Addresses()
 	if err != nil {

@@ -185,6 +185,34 @@ func TestRemoteLeavesOthersFilesAlone(t *testing.T) {
 	}
 }
 
+// Whoever mistakes one end for the other, or the tunnel's name for a link's, loses nothing.
+func TestWrongEndOrName(t *testing.T) {
+	m := newMachine(t)
+	m.ways = append(m.ways, "eth0")
+	m.refuses(RemoteOptions{Interface: "eth0"}, true, "eth0 is an interface of this host already")
+	m.remote(RemoteOptions{})
+	if _, err := m.local(LocalOptions{Token: homeToken(t), Yes: true}); err == nil || !strings.Contains(err.Error(), "makes this host the remote end of a tunnel. For a local one, take another name than nc0") {
+		t.Error(err)
+	}
+	m = newMachine(t)
+	m.localWorks(LocalOptions{Token: homeToken(t), Yes: true})
+	m.refuses(RemoteOptions{}, true, "makes this host the local end")
+	m.remote(RemoteOptions{Force: true})
+}
+
+// Two at once would print a token for a key that the other one replaces.
+func TestOneAtATime(t *testing.T) {
+	m := newMachine(t)
+	release, err := m.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.refuses(RemoteOptions{}, false, "another netcombiner init is at work")
+	release()
+	m.remote(RemoteOptions{})
+	m.remote(RemoteOptions{})
+}
+
 func TestRemoteCannotWrite(t *testing.T) {
 	m := newMachine(t)
 	if err := os.Symlink("/etc/passwd", m.path("nc0")); err != nil {

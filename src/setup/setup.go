@@ -73,6 +73,41 @@ func wrong(format string, args ...any) error { return Wrong{fmt.Errorf(format, a
 // Unwrap lets errors.Is find the cause.
 func (w Wrong) Unwrap() error { return w.error }
 
+// begin is what both ends begin with: it reads the configuration that is there, and keeps
+// another init away until release.
+func (h *Host) begin(iface string, role config.Role, force bool) (old existing, release func(), err error) {
+	if release, err = h.lock(); err != nil {
+		return existing{}, nil, err
+	}
+	path := h.path(iface)
+	old, err = read(path)
+	if err == nil {
+		err = h.checkName(iface, role, old, force)
+	}
+	if err != nil {
+		release()
+	}
+	return old, release, err
+}
+
+// checkName refuses a name that was most likely meant otherwise.
+func (h *Host) checkName(iface string, role config.Role, old existing, force bool) error {
+	if c := old.config; c != nil && c.Interface.Role != role && !force {
+		return wrong("%s makes this host the %s end of a tunnel. For a %s one, take another name than %s, or replace it with --force",
+			h.path(iface), c.Interface.Role, role, iface)
+	}
+	if old.text != nil {
+		return nil
+	}
+	if exists, _, err := h.Link(iface); err != nil || !exists {
+		return err
+	}
+	if _, err := h.Status(iface); err != nil {
+		return wrong("%s is an interface of this host already: the name is the tunnel's, say nc0", iface)
+	}
+	return nil
+}
+
 func (h *Host) say(format string, args ...any) { fmt.Fprintf(h.Out, format+"\n", args...) }
 
 func (h *Host) path(iface string) string { return filepath.Join(h.Dir, iface+".conf") }

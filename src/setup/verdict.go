@@ -3,6 +3,7 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -184,10 +185,18 @@ func (h *Host) word(l *local, device string, p control.Path) string {
 	if why := h.ailing(device); why != "" {
 		return why + "; its path comes up by itself once that has changed"
 	}
+	if name := l.Token.Host; !literal(name) && strings.HasPrefix(p.Remote, name) {
+		return fmt.Sprintf("by it DNS finds no address of %s", name)
+	}
 	if ways, err := h.WaysOut(); err == nil && !slices.Contains(ways, device) {
 		return "it has no default route, so reaches nothing"
 	}
 	return fmt.Sprintf("no answer by %s; try ping -I %s %s", tried(l), device, l.Token.Host)
+}
+
+func literal(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
 }
 
 // tried names the ways that were.

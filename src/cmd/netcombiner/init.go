@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"netcombiner/src/config"
+	"netcombiner/src/daemon"
 	"netcombiner/src/setup"
 	"netcombiner/src/token"
 )
@@ -41,8 +43,8 @@ file; as an argument other users of this host may see it while this runs.
 Both: --yes agrees to all questions (open the firewall, use all links); --force
 replaces a configuration that init did not write, or that was edited since,
 and keeps it as a .bak. Run again, they change only what the options ask for.
-The token is a secret: it holds the key, which stays good when the token has
-expired. For another key remove the configuration first.
+A token is for one home, and a secret: it holds the key, which stays good when the
+token has expired. For another key remove the configuration first.
 
 Example: netcombiner init local - --wan eth1 --wan wwan0 < token
 `
@@ -51,6 +53,7 @@ func (a *app) init(args []string) error {
 	if len(args) == 0 {
 		return usageError("init: remote (on the VPS) or local (at home)?")
 	}
+	daemon.ProtectSecrets()
 	var err error
 	switch args[0] {
 	case "remote":
@@ -171,6 +174,13 @@ func (a *app) readToken(arg string) (*token.Token, error) {
 	switch {
 	case strings.HasPrefix(arg, "nc") && strings.Contains(arg, ".") && !strings.Contains(arg, "/"):
 		from = strings.NewReader(arg)
+	case arg == "-" && isTerminal(a.in):
+		fmt.Fprint(a.err, "The token: ")
+		line, err := bufio.NewReader(io.LimitReader(a.in, token.MaxSize+1)).ReadString('\n')
+		if err != nil && line == "" {
+			return nil, err
+		}
+		from = strings.NewReader(line)
 	case arg != "-":
 		f, err := os.Open(arg)
 		if errors.Is(err, os.ErrNotExist) {
