@@ -54,7 +54,7 @@ func (m *machine) localRefuses(o LocalOptions, words string) {
 	if _, is := errors.AsType[Wrong](err); !is || !strings.Contains(err.Error(), words) {
 		m.t.Errorf("%+v: %v, want %q", o, err, words)
 	}
-	if after, _ := os.ReadFile(m.path("nc0")); string(before) != string(after) || m.starts+m.restarts > 0 {
+	if after, _ := os.ReadFile(m.path("nc0")); string(before) != string(after) || m.starts+m.reloads > 0 {
 		m.t.Errorf("%+v: refused, and yet changed", o)
 	}
 }
@@ -80,12 +80,12 @@ func TestLocal(t *testing.T) {
 	before := m.file("nc0")
 	m.localWorks(o)
 	m.says("right as it is", "runs already", "eth1: up by UDP")
-	if m.file("nc0") != before || m.starts != 1 || m.restarts != 0 || m.files() != "nc0.conf" {
-		t.Errorf("again: %d starts, %d restarts, %s", m.starts, m.restarts, m.files())
+	if m.file("nc0") != before || m.starts != 1 || m.reloads != 0 || m.files() != "nc0.conf" {
+		t.Errorf("again: %d starts, %d reloads, %s", m.starts, m.reloads, m.files())
 	}
 	o.WANs = o.WANs[:1]
 	m.localWorks(o)
-	if m.says("wrote"); m.restarts != 1 {
+	if m.says("wrote"); m.reloads != 1 {
 		t.Error("a change is not taken over")
 	}
 }
@@ -106,8 +106,8 @@ func TestLocalTriesTCP(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	// What was found is kept, without asking UDP again,
-	if took := m.localWorks(o); took > time.Second || m.restarts != 1 || m.running.Paths[1].Transport != "tcp" {
-		t.Errorf("took %v, %d restarts", took, m.restarts)
+	if took := m.localWorks(o); took > time.Second || m.reloads != 1 || m.running.Paths[1].Transport != "tcp" {
+		t.Errorf("took %v, %d reloads", took, m.reloads)
 	}
 	// unless somebody wants to know.
 	m.passes = func(string, string) bool { return true }
@@ -150,8 +150,8 @@ func TestLocalNothingWorks(t *testing.T) {
 	m = newMachine(t)
 	m.passes = func(string, string) bool { return false }
 	_, err = m.local(LocalOptions{Token: tok, WANs: wans("eth1")})
-	if err == nil || !strings.Contains(err.Error(), "--tcp-port 443") || m.restarts > 0 {
-		t.Errorf("%v, %d restarts", err, m.restarts)
+	if err == nil || !strings.Contains(err.Error(), "--tcp-port 443") || m.reloads > 0 {
+		t.Errorf("%v, %d reloads", err, m.reloads)
 	}
 }
 

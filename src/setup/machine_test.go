@@ -35,7 +35,7 @@ type machine struct {
 	passes    func(device, transport string) bool
 
 	running           *config.Config
-	starts, restarts  int
+	starts, reloads   int
 	failStart, hasNFT bool
 }
 
@@ -107,8 +107,8 @@ func (m *machine) Start(iface string) (string, error) {
 	return "started", m.load(iface)
 }
 
-func (m *machine) Restart(iface string) error {
-	m.restarts++
+func (m *machine) Reload(iface string) error {
+	m.reloads++
 	return m.load(iface)
 }
 

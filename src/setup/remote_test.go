@@ -37,7 +37,7 @@ func (m *machine) refuses(o RemoteOptions, usage bool, words string) {
 		o.Interface = "nc0"
 	}
 	before, _ := os.ReadFile(m.path(o.Interface))
-	names, starts := m.files(), m.starts+m.restarts
+	names, starts := m.files(), m.starts+m.reloads
 	_, err := m.Remote(o)
 	if err == nil || !strings.Contains(err.Error(), words) {
 		m.t.Errorf("%+v: %v, want %q", o, err, words)
@@ -46,7 +46,7 @@ func (m *machine) refuses(o RemoteOptions, usage bool, words string) {
 		m.t.Errorf("%+v: %v: a wrong usage: %v, want %v", o, err, is, usage)
 	}
 	after, _ := os.ReadFile(m.path(o.Interface))
-	if string(before) != string(after) || m.files() != names || m.starts+m.restarts != starts {
+	if string(before) != string(after) || m.files() != names || m.starts+m.reloads != starts {
 		m.t.Errorf("%+v: refused, and yet changed: %s", o, m.files())
 	}
 }
@@ -80,17 +80,17 @@ func TestRemote(t *testing.T) {
 	m.taken = []string{"udp 4725", "tcp 443"} // by the tunnel itself
 	again := m.remote(RemoteOptions{})
 	m.says("right as it is", "runs already", "!wrote")
-	if m.file("nc0") != before || again.Key != tok.Key || !again.Expires.IsZero() || m.starts != 1 || m.restarts != 0 || m.files() != "nc0.conf" {
-		t.Errorf("again: %+v, %d starts, %d restarts, %s", again, m.starts, m.restarts, m.files())
+	if m.file("nc0") != before || again.Key != tok.Key || !again.Expires.IsZero() || m.starts != 1 || m.reloads != 0 || m.files() != "nc0.conf" {
+		t.Errorf("again: %+v, %d starts, %d reloads, %s", again, m.starts, m.reloads, m.files())
 	}
 
 	// What an option asks for is all that changes.
 	changed := m.remote(RemoteOptions{Port: 5000, NoTCP: true, Suite: "blake2s"})
-	m.says("wrote ", "started again with the new configuration")
-	if port, _ := changed.Port("udp"); port != 5000 || len(changed.Ways) != 1 || changed.Key != tok.Key || changed.Suite != "blake2s" || m.restarts != 1 {
+	m.says("wrote ", "takes the new configuration over")
+	if port, _ := changed.Port("udp"); port != 5000 || len(changed.Ways) != 1 || changed.Key != tok.Key || changed.Suite != "blake2s" || m.reloads != 1 {
 		t.Errorf("changed: %+v", changed)
 	}
-	if m.remote(RemoteOptions{}); m.restarts != 1 {
+	if m.remote(RemoteOptions{}); m.reloads != 1 {
 		t.Error("what was once asked for is not kept")
 	}
 }

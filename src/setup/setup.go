@@ -61,8 +61,9 @@ type Service interface {
 	// Start runs the tunnel now and, where the host can, at every boot. It returns once the
 	// tunnel's interface exists; said is for the person, a line or more.
 	Start(iface string) (said string, err error)
-	// Restart makes a tunnel that runs take its changed configuration.
-	Restart(iface string) error
+	// Reload makes a tunnel that runs take its changed configuration over, without a break
+	// where that can be.
+	Reload(iface string) error
 }
 
 // Wrong is what was asked for and cannot be: usage or configuration, not a failure.
@@ -120,8 +121,8 @@ func (h *Host) run(iface string, changed bool) error {
 		h.say("%s runs already", iface)
 		return nil
 	case err == nil:
-		h.say("%s runs: it is started again with the new configuration", iface)
-		return h.Service.Restart(iface)
+		h.say("%s runs, and takes the new configuration over", iface)
+		return h.Service.Reload(iface)
 	case !errors.Is(err, control.ErrNotRunning) && !errors.Is(err, control.ErrDied):
 		return err
 	}

@@ -48,7 +48,7 @@ func (h *Host) rewrite(l *local) error {
 	if err := write(h.path(l.Interface), []byte(marked(l.body()))); err != nil {
 		return err
 	}
-	return h.Service.Restart(l.Interface)
+	return h.Service.Reload(l.Interface)
 }
 
 // await asks for the status until every path that can be is up and measured, or patience

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -127,7 +128,10 @@ func (s initService) Start(iface string) (string, error) {
 	return fmt.Sprintf("%s runs. Nothing starts it at boot: %v", iface, err), nil
 }
 
-func (s initService) Restart(iface string) error {
+func (s initService) Reload(iface string) error {
+	if s.reloads(iface) {
+		return nil
+	}
 	if managed, err := s.manager(iface); err == nil && managed.Running() {
 		if err := managed.Stop(); err != nil {
 			return err
@@ -142,6 +146,17 @@ func (s initService) Restart(iface string) error {
 		}
 	}
 	return s.spawn(iface)
+}
+
+// reloads tries to change the tunnel while it runs. It says whether nothing else is needed.
+func (s initService) reloads(iface string) bool {
+	c, err := control.Dial(iface)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	notes, err := c.Change("reload", control.Change{})
+	return err == nil && !slices.ContainsFunc(notes, func(n string) bool { return strings.HasSuffix(n, "restart to apply") })
 }
 
 // manager is the host's, for a tunnel where a service of its has it: a run directory of one's
