@@ -86,6 +86,7 @@ var Parts = []Part{
 	{Name: "metric", Title: "A second path with a higher metric, with room on the first", run: evaluateMetric,
 		lasts: func(e *evaluation) time.Duration { return e.every(e.For + time.Second) }},
 	{Name: "udp", Title: "A UDP flow at 90 % of two links", run: evaluateUDP, lasts: udpLasts},
+	{Name: "live", Title: "A metric, a rate, a WAN, a scheduler and paths changed during a TCP flow and a call", run: evaluateLive, lasts: liveLasts},
 	{Name: "many", Title: "One VPS for many homes, all idle", run: evaluateMany,
 		lasts: func(e *evaluation) time.Duration { return 20*time.Second + time.Duration(e.Runs)*manyFor }},
 	{Name: "replay", Title: "Recorded and altered packets sent to a live tunnel", run: evaluateReplay,

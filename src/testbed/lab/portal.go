@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -104,6 +105,20 @@ func (p *Portal) Status() (*control.Status, error) {
 		}
 	}
 	return nil, fmt.Errorf("status of the %s portal: %w", p.Role, err)
+}
+
+// Command runs the program on the portal's machine, as a person there would:
+// Command("set", Interface, "scheduler", "greedy").
+func (p *Portal) Command(args ...string) error {
+	var out bytes.Buffer
+	cmd, err := p.Machine.Start(&out, append([]string{p.config.Program}, args...)...)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		return fmt.Errorf("netcombiner %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(out.String()))
+	}
+	return nil
 }
 
 // Memory is what the daemon holds of the host's, in bytes; 0 if it does not run.
