@@ -15,9 +15,21 @@ type Status struct {
 	// Totals are what was carried in this calendar month and those before it, latest
 	// first, across restarts; at most 13.
 	Totals []Month `json:"totals,omitempty"`
+	// Bypasses are what goes straight out of a WAN, in the order of the configuration,
+	// and Fallback is "direct" while everything does, since every path has failed.
+	Bypasses []Bypass `json:"bypasses,omitempty"`
+	Fallback string   `json:"fallback,omitempty"`
 	// Hints say, in words, what is probably wrong and what to do. Absent while
 	// nothing is; for people, so a program should not take them apart.
 	Hints []string `json:"hints,omitempty"`
+}
+
+// Bypass is how one [Bypass] is.
+type Bypass struct {
+	What  string `json:"what"`          // the packets that are meant: "to 203.0.113.0/24"
+	Via   string `json:"via"`           // the WAN, as configured
+	State string `json:"state"`         // where they go: "direct", "tunnel", "blocked"
+	Why   string `json:"why,omitempty"` // why not by the WAN
 }
 
 // Session is the state of the keys that both portals share.

@@ -35,6 +35,9 @@ func Text(now *Status, recent *Recent, style Style) string {
 			line("  quota: %s", quota(p))
 		}
 	}
+	for _, bypass := range now.Bypasses {
+		line("  bypass: %s", beside(&bypass))
+	}
 	for _, h := range now.Hints {
 		line("  %s %s", style.paint(yellow, "hint:"), printable(h))
 	}
@@ -46,6 +49,17 @@ func Text(now *Status, recent *Recent, style Style) string {
 		t.write(&b, style)
 	}
 	return b.String()
+}
+
+func beside(b *Bypass) string {
+	text := b.What + ", by " + b.Via
+	if b.State != "direct" {
+		text += ": now " + b.State
+	}
+	if b.Why != "" {
+		text += ", " + b.Why
+	}
+	return text
 }
 
 func quota(p *Path) string {

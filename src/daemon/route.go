@@ -42,7 +42,7 @@ func Route(o RouteOptions) (undo func() error, err error) {
 	if o.Config.Interface.Routing == config.RoutingNone {
 		return func() error { return nil }, nil
 	}
-	f := &follower{RouteOptions: o}
+	f := &follower{RouteOptions: o, began: time.Now()}
 	f.awaitNames()
 	spec := f.spec()
 	if f.routing, err = routing.Apply(control.Dir, spec); err != nil {
@@ -51,6 +51,7 @@ func Route(o RouteOptions) (undo func() error, err error) {
 	for _, w := range f.routing.Warnings() {
 		o.Log.Warn(w)
 	}
+	f.tell(spec)
 	ctx, cancel := context.WithCancel(context.Background())
 	f.done.Go(func() { f.follow(ctx, spec) })
 	return func() error {
@@ -65,6 +66,11 @@ type follower struct {
 	RouteOptions
 	routing *routing.Routing
 	done    sync.WaitGroup
+	began   time.Time
+	judge   routing.Judge
+	direct  bool          // the fallback is on
+	lost    []routing.WAN // by which no bypass goes
+	told    Beside
 }
 
 // spec is what the configuration asks for, with the remote addresses that are
@@ -73,6 +79,7 @@ type follower struct {
 func (f *follower) spec() routing.Spec {
 	now := f.Current()
 	s := routing.SpecOf(f.Interface, now)
+	s.Direct, s.Lost = f.direct && now.Interface.Fallback, f.lost
 	status := f.Status().Paths
 	for _, c := range now.Paths {
 		if remote, ok := literal(c.Remote); ok {
@@ -153,6 +160,7 @@ func (f *follower) follow(ctx context.Context, spec routing.Spec) {
 		f.Log.Warn("routing will not follow changes of links", "why", err)
 	}
 	tick := f.tick()
+	tables := f.tables(ctx)
 	var rest <-chan time.Time    // not nil: what has changed waits for it
 	var settled <-chan time.Time // not nil: then the addresses that paths have left need no routing
 	changed, complaint := false, ""
@@ -166,7 +174,13 @@ func (f *follower) follow(ctx context.Context, spec routing.Spec) {
 				events = nil
 			}
 			changed = changed || ok && f.concerns(e.Device)
+		case _, ok := <-tables:
+			if !ok {
+				tables = nil
+			}
+			changed = changed || ok && !f.routing.Intact(spec)
 		case <-tick:
+			f.look()
 			changed = changed || !reflect.DeepEqual(f.spec(), spec)
 		case <-rest:
 			rest = nil
@@ -181,6 +195,7 @@ func (f *follower) follow(ctx context.Context, spec routing.Spec) {
 		began := time.Now()
 		spec = f.spec()
 		err := f.routing.Refresh(spec)
+		f.tell(spec)
 		debug.FreeOSMemory() // what it read of the host is more than an idle tunnel needs
 		pause := restPart * time.Since(began)
 		if err != nil && err.Error() != complaint {
@@ -198,10 +213,11 @@ func (f *follower) follow(ctx context.Context, spec routing.Spec) {
 	}
 }
 
-// tick is when to see whether names have other addresses. Where nobody's address
-// can change, it would wake the host for nothing.
+// tick is when to see whether names have other addresses, and how the paths are.
+// Where nobody's address can change, and nothing goes beside the tunnel, it would
+// wake the host for nothing.
 func (f *follower) tick() <-chan time.Time {
-	if !f.asksNames() {
+	if !f.asksNames() && !f.judges() {
 		return nil
 	}
 	return time.Tick(time.Second)
@@ -233,5 +249,6 @@ type RouteOptions struct {
 	// carried out.
 	Changed <-chan chan<- struct{}
 	Status  func() control.Status // the running portal's
+	Beside  func(Beside)          // is told what goes beside the tunnel; may be nil
 	Log     *slog.Logger
 }

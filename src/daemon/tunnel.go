@@ -31,6 +31,7 @@ type tunnel struct {
 	changing sync.Mutex                    // held by Change
 	current  atomic.Pointer[config.Config] // what runs
 	changed  chan chan<- struct{}          // to the routing: current changed
+	beside   atomic.Pointer[Beside]        // what goes beside the tunnel
 
 	undos  []undo // in the order in which they were made
 	portal Portal
@@ -124,7 +125,7 @@ func (t *tunnel) start(ctx context.Context, dev TUN) error {
 		return err
 	}
 	unroute, err := t.System.Route(RouteOptions{
-		Interface: t.Interface, Config: t.Config, Current: t.config, Changed: t.changed, Status: portal.Status, Log: t.log,
+		Interface: t.Interface, Config: t.Config, Current: t.config, Changed: t.changed, Status: portal.Status, Beside: func(b Beside) { t.beside.Store(&b) }, Log: t.log,
 	})
 	if err != nil {
 		return fmt.Errorf("routing: %w", err)
@@ -225,6 +226,9 @@ func (t *tunnel) Status() control.Status {
 	s.Role = string(t.Config.Interface.Role)
 	s.Version = t.Version
 	s.UptimeS = time.Since(t.started).Seconds()
+	if b := t.beside.Load(); b != nil {
+		b.addTo(&s)
+	}
 	if s.Paths == nil {
 		s.Paths = []control.Path{} // [] in JSON, not null
 	}

@@ -3,6 +3,7 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -18,9 +19,8 @@ type system interface {
 	boot() (string, error)
 	// lock waits until no other process is at work on the same directory.
 	lock(dir string) (unlock func(), err error)
-	// snapshot reads the host, with sysctls as they are now, and of these sets
-	// those that are there.
-	snapshot(sets []config.NFTSet) (Host, error)
+	// snapshot reads the host but for Sets, with sysctls as they are now.
+	snapshot() (Host, error)
 	// check reports what a step of the plan needs and the host lacks.
 	check(steps []Step) error
 	// present says whether a step's object is there now, whoever made it. For
@@ -31,6 +31,10 @@ type system interface {
 	forget(forgotten) error
 	make(Step) error
 	unmake(Step) error
+	// setFamilies and chainsThere look at nftables: see Host.Sets, and whether
+	// chains of ours are as they were made.
+	setFamilies(sets []config.NFTSet) map[config.NFTSet]string
+	chainsThere(SetChain) bool
 	// warnings looks for what may stop the tunnel's packets.
 	warnings(iface string) []string
 }
@@ -44,7 +48,8 @@ type Routing struct {
 	journal journal
 	beside  besides // what goes beside the tunnel now
 	stands  []Standing
-	lacking error // what could not be done, though the tunnel works without
+	sets    map[config.NFTSet]string // as Host's
+	lacking error                    // what could not be done, though the tunnel works without
 }
 
 // Apply carries out what spec asks for. When it fails it has undone all. dir
@@ -162,6 +167,17 @@ func (r *Routing) Bypasses() []Standing {
 	return slices.Clone(r.stands)
 }
 
+// Intact says whether nft sets, and chains beside them, still are as they were
+// when the routing was last looked at; if not, a Refresh is due.
+func (r *Routing) Intact(spec Spec) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !maps.Equal(r.system.setFamilies(spec.sets()), r.sets) {
+		return false
+	}
+	return !slices.ContainsFunc(r.journal.Steps, func(s Step) bool { return s.SetChain != nil && !r.system.chainsThere(*s.SetChain) })
+}
+
 // Warnings says what on the host may stop the tunnel's packets, a sentence
 // each. It changes nothing.
 func (r *Routing) Warnings() []string {
@@ -180,10 +196,12 @@ func (r *Routing) path() string { return journalPath(r.dir, r.journal.Interface)
 // reconcile brings what is in force to what spec asks for now. shared are the
 // steps of the host's other tunnels.
 func (r *Routing) reconcile(spec Spec, shared index) error {
-	host, err := r.system.snapshot(spec.sets())
+	host, err := r.system.snapshot()
 	if err != nil {
 		return fmt.Errorf("reading the host's routing: %w", err)
 	}
+	host.Sets = r.system.setFamilies(spec.sets())
+	r.sets = host.Sets
 	r.stands = standings(spec, host, r.journal.Slot)
 	mine := indexOf(r.journal.Steps)
 	asBefore(&host, shared)

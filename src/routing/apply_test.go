@@ -63,13 +63,15 @@ func (f *fake) state() map[string]string {
 	return state
 }
 
-func (f *fake) boot() (string, error)        { return "boot", nil }
-func (f *fake) lock(string) (func(), error)  { return func() {}, nil }
-func (f *fake) check([]Step) error           { return nil }
-func (f *fake) warnings(string) []string     { return nil }
-func (f *fake) present(s Step) (bool, error) { return f.there[key(s)], nil }
-func (f *fake) forget(g forgotten) error     { f.forgot = append(f.forgot, g); return nil }
-func (f *fake) snapshot([]config.NFTSet) (Host, error) {
+func (f *fake) boot() (string, error)                                { return "boot", nil }
+func (f *fake) lock(string) (func(), error)                          { return func() {}, nil }
+func (f *fake) check([]Step) error                                   { return nil }
+func (f *fake) warnings(string) []string                             { return nil }
+func (f *fake) present(s Step) (bool, error)                         { return f.there[key(s)], nil }
+func (f *fake) forget(g forgotten) error                             { f.forgot = append(f.forgot, g); return nil }
+func (f *fake) setFamilies([]config.NFTSet) map[config.NFTSet]string { return f.host.Sets }
+func (f *fake) chainsThere(SetChain) bool                            { return true }
+func (f *fake) snapshot() (Host, error) {
 	h := f.host
 	h.Sysctl = map[string]string{}
 	for _, k := range h.sysctlsRead() {

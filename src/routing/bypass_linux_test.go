@@ -238,6 +238,22 @@ func TestBypassSet(t *testing.T) {
 		t.Errorf("standing: %+v", s)
 	}
 	l.by("an empty set", serverV4, publicV4)
+	var changes <-chan struct{}
+	l.local.Do(func() {
+		var err error
+		if changes, err = WatchTables(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	intact := func(when string, want bool) {
+		t.Helper()
+		l.local.Do(func() {
+			if got := r.Intact(spec); got != want {
+				t.Errorf("%s: intact %v", when, got)
+			}
+		})
+	}
+	intact("at first", true)
 	pinned := l.flow(serverV4)
 	l.local.Run("nft add element inet fw4 banks { " + serverV4 + "/31 }") // 2 and 3
 	l.by("in the set", serverV4, wan2V4)
@@ -250,11 +266,24 @@ func TestBypassSet(t *testing.T) {
 	l.by("no longer in the set", serverV4, publicV4)
 	l.by("still in the set", otherV4, wan2V4)
 
+	select {
+	case <-changes:
+		t.Error("an element in a set is no change")
+	default:
+	}
 	l.local.Run("nft flush table inet fw4") // fw4 reload
 	l.by("while the rules are gone", otherV4, publicV4)
+	select {
+	case <-changes:
+	case <-time.After(5 * time.Second):
+		t.Error("nobody was told that the rules are gone")
+	}
+	intact("without rules", false)
 	l.refresh(r, spec)
 	l.by("after a reload of the firewall", otherV4, wan2V4)
+	intact("after a reload of the firewall", true)
 	l.local.Run("nft delete table inet fw4") // fw4 stop
+	intact("without the table", false)
 	l.refresh(r, spec)
 	l.local.Run("nft add table inet fw4", "nft add set inet fw4 banks { type ipv4_addr; flags interval; }", "nft add element inet fw4 banks { "+serverV4+" }")
 	l.refresh(r, spec)

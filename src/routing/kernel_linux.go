@@ -12,8 +12,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"netcombiner/src/config"
 )
 
 // routeProtocol marks the rules and routes that this package makes: `ip rule`
@@ -53,7 +51,7 @@ func again[T any](dump func() (T, error)) (list T, err error) {
 	return list, err
 }
 
-func (kernel) snapshot(sets []config.NFTSet) (Host, error) {
+func (kernel) snapshot() (Host, error) {
 	links, err := again(netlink.LinkList)
 	if err != nil {
 		return Host{}, fmt.Errorf("listing interfaces: %w", err)
@@ -97,7 +95,6 @@ func (kernel) snapshot(sets []config.NFTSet) (Host, error) {
 			host.Sysctl[key] = value
 		}
 	}
-	host.Sets = setFamilies(sets)
 	return host, nil
 }
 

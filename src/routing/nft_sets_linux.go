@@ -8,7 +8,7 @@ import (
 
 // setFamilies looks sets up: those that are there, with the word for the
 // addresses that they hold. One of anything else counts as not there.
-func setFamilies(sets []config.NFTSet) map[config.NFTSet]string {
+func (kernel) setFamilies(sets []config.NFTSet) map[config.NFTSet]string {
 	found := map[config.NFTSet]string{}
 	for _, s := range sets {
 		// Terse: a set of others may be long.
