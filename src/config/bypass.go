@@ -70,9 +70,6 @@ var bypassFields = []field[Bypass]{
 	}},
 }
 
-// ParseDestination is what a value of To means: a network or an address.
-func ParseDestination(v string) (netip.Prefix, error) { return parseDestination(v) }
-
 // parseDestination takes a network that a WAN may lead to.
 func parseDestination(v string) (netip.Prefix, error) {
 	p, err := parsePrefix(v)
@@ -194,13 +191,6 @@ func (c *Config) resolveVia(b *Bypass) error {
 	}
 	b.Device = b.Via
 	return nil
-}
-
-// BypassTo is a [Bypass] of these prefixes, as one that is added live: via
-// stands for what Via takes.
-func (c *Config) BypassTo(via string, to ...netip.Prefix) (Bypass, error) {
-	b := Bypass{To: to, Via: via}
-	return b, c.resolveVia(&b)
 }
 
 // bypassWarnings says what in the sections is most likely not meant.

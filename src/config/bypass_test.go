@@ -130,3 +130,76 @@ func TestBypassRejected(t *testing.T) {
 		}
 	}
 }
+
+// What is added live stands beside its like, and goes without a trace.
+func TestEditBypass(t *testing.T) {
+	c, err := Parse("nc0.conf", strings.NewReader(bypassBase+"[Bypass]\nTo = 203.0.113.0/24, 2001:db8::/32\nVia = dsl\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	standing := func(want string) {
+		t.Helper()
+		var got []string
+		for _, b := range c.Bypasses {
+			got = append(got, join(b.To)+" via "+b.Via)
+		}
+		if all := strings.Join(got, "; "); all != want {
+			t.Errorf("%s, want %s", all, want)
+		}
+	}
+	edit := func(do, prefix string, settings ...Setting) string {
+		t.Helper()
+		next, err := c.Edit(Edit{Do: do, Bypass: prefix, Settings: settings})
+		if err != nil {
+			return err.Error()
+		}
+		c = next
+		return ""
+	}
+	via := func(wan string) Setting { return Setting{"via", wan} }
+	for _, step := range []struct {
+		do, prefix string
+		settings   []Setting
+		problem    string
+		want       string
+	}{
+		{Add, "198.51.100.7", []Setting{via("DSL")}, "", "203.0.113.0/24, 2001:db8::/32, 198.51.100.7/32 via dsl"},
+		{Add, "198.51.100.9", []Setting{via("lte")}, "", "203.0.113.0/24, 2001:db8::/32, 198.51.100.7/32 via dsl; 198.51.100.9/32 via lte"},
+		{Add, "198.51.100.8", []Setting{via("dsl"), {"ifdown", "block"}}, "", "203.0.113.0/24, 2001:db8::/32, 198.51.100.7/32 via dsl; 198.51.100.9/32 via lte; 198.51.100.8/32 via dsl"},
+		{Add, "198.51.100.8/32", []Setting{via("lte")}, "there is one of this prefix", ""},
+		{Add, "192.0.3.0/24", nil, "Via: missing", ""},
+		{Add, "192.0.3.0/24", []Setting{via("any")}, "has no Bind", ""},
+		{Add, "192.0.3.0/24", []Setting{via("dsl"), {"To", "9.9.9.9"}}, "given twice", ""},
+		{Add, "bank", []Setting{via("dsl")}, "To = bank: bank is not a network", ""},
+		{Set, "203.0.113.0/24", []Setting{via("lte")}, "cannot be set", ""},
+		{Remove, "192.0.3.0/24", nil, "there is none of this prefix", ""},
+		{Remove, "203.0.113.0/24", nil, "", "2001:db8::/32, 198.51.100.7/32 via dsl; 198.51.100.9/32 via lte; 198.51.100.8/32 via dsl"},
+		{Remove, "198.51.100.9", nil, "", "2001:db8::/32, 198.51.100.7/32 via dsl; 198.51.100.8/32 via dsl"},
+	} {
+		problem := edit(step.do, step.prefix, step.settings...)
+		if (problem == "") != (step.problem == "") || !strings.Contains(problem, step.problem) {
+			t.Errorf("%s %s: %q, want %q", step.do, step.prefix, problem, step.problem)
+		}
+		if step.want != "" {
+			standing(step.want)
+		}
+	}
+	if !c.Bypasses[1].Block {
+		t.Error("IfDown is lost")
+	}
+	// The file's word again.
+	file, _ := Parse("nc0.conf", strings.NewReader(bypassBase))
+	next, restart, err := c.Reload(file)
+	if err != nil || len(restart) > 0 {
+		t.Fatalf("reload: %v, %v", restart, err)
+	}
+	if c = next; len(c.Bypasses) > 0 {
+		t.Errorf("after a reload: %v", c.Bypasses)
+	}
+	if next, err = c.Edit(Edit{Do: Set, Settings: []Setting{{"fallback", "none"}}}); err != nil || next.Interface.Fallback {
+		t.Errorf("set fallback none: %v", err)
+	}
+	if _, err = c.Edit(Edit{Do: Set, Settings: []Setting{{"fallback", "often"}}}); err == nil {
+		t.Error("set fallback often")
+	}
+}

@@ -375,6 +375,7 @@ func TestInterfaceNames(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("[Interface]\nRole=local\nKey=" + testKey + "\nAddress=fd00::1/64\n[Path]\nBind=eth1\nRemote=[::1]:1\nRate=1gbit/8kbit\n")
 	f.Add("[Interface]\nRole=remote\nKeyFile=x\nRouting=portal\n[Listen]\nAddress=[::]:1\nAllow=10.0.0.0/8\n")
+	f.Add("[Interface]\nRole=local\nRouting=nat\nAddress=fd00::1\nFallback=direct\nKey=" + testKey + "\n[Path]\nRemote=[::1]:1\n[Bypass]\nSet=inet a b\nFrom=10.0.0.0/8\nVia=eth1\n[Bypass]\nMark=1/1\nVia=eth1\n")
 	f.Add("[Interface]\nRole=local\nKey=" + testKey + "\n[Path]\nTransport=ip\nProtocol=200\nRemote=::1\n")
 	f.Add("\ufeff[interface]\r\nMTU=auto#\n[\n=\n]")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -22,7 +22,8 @@ const (
 // Edit is a change to a tunnel that runs. The file stays as it is.
 type Edit struct {
 	Do       string // Set, Add or Remove
-	Path     string // the name of a path; "": [Interface], which can only be Set
+	Path     string // the name of a path…
+	Bypass   string // …or a prefix that a [Bypass] is To; neither: [Interface], which can only be Set
 	Settings []Setting
 }
 
@@ -35,7 +36,7 @@ const (
 // What can be set while the tunnel runs.
 var (
 	livePath      = []string{"Metric", "Rate", "Congestion", "Direction", "Quota", "QuotaReset", "Bind", "Remote"}
-	liveInterface = []string{"Scheduler"}
+	liveInterface = []string{"Scheduler", "Fallback"}
 )
 
 // source is what a Config was made of.
@@ -51,6 +52,8 @@ func (c *Config) Edit(e Edit) (*Config, error) {
 	subject := "interface"
 	if e.Path != "" {
 		subject = "path " + quote(e.Path)
+	} else if e.Bypass != "" {
+		subject = "bypass " + quote(e.Bypass)
 	}
 	sections := c.named()
 	sections, err := c.edit(sections, e)
@@ -99,6 +102,9 @@ func (c *Config) rebuild(sections []section) (*Config, Errors) {
 type misfit struct{ key, value, problem, allowed string }
 
 func (c *Config) edit(sections []section, e Edit) ([]section, *misfit) {
+	if e.Bypass != "" {
+		return c.editBypass(sections, e)
+	}
 	if e.Path == "" {
 		return c.editInterface(sections, e)
 	}
@@ -128,7 +134,7 @@ func (c *Config) edit(sections []section, e Edit) ([]section, *misfit) {
 
 func (c *Config) editInterface(sections []section, e Edit) ([]section, *misfit) {
 	if e.Do != Set {
-		return nil, &misfit{problem: "cannot be added or removed", allowed: "path NAME"}
+		return nil, &misfit{problem: "cannot be added or removed", allowed: "path NAME, bypass PREFIX"}
 	}
 	at := slices.IndexFunc(sections, func(s section) bool { return s.is("Interface") })
 	return sections, sections[at].set(e.Settings, liveInterface, false)

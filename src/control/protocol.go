@@ -22,7 +22,8 @@ type Request struct {
 
 // Change is what is to be changed of a tunnel that runs.
 type Change struct {
-	Path     string    `json:"path,omitempty"` // its name; "" with "set": the interface
+	Path     string    `json:"path,omitempty"`   // its name…
+	Bypass   string    `json:"bypass,omitempty"` // …or a prefix that goes beside the tunnel; neither, with "set": the interface
 	Settings []Setting `json:"settings,omitempty"`
 }
 
@@ -112,6 +113,8 @@ func (q *Request) check() error {
 	switch {
 	case q.Path != "" && !changes:
 		return fmt.Errorf("%.32q takes no path", q.Command)
+	case q.Bypass != "" && (!changes || q.Command == "set" || q.Path != ""):
+		return fmt.Errorf("%.32q takes no bypass here", q.Command)
 	case len(q.Settings) > 0 && (!changes || q.Command == "remove"):
 		return fmt.Errorf("%.32q takes no settings", q.Command)
 	case len(q.Settings) > maxSettings:

@@ -36,7 +36,7 @@ func Text(now *Status, recent *Recent, style Style) string {
 		}
 	}
 	for _, bypass := range now.Bypasses {
-		line("  bypass: %s", beside(&bypass))
+		line("  bypass: %s", printable(beside(&bypass)))
 	}
 	for _, h := range now.Hints {
 		line("  %s %s", style.paint(yellow, "hint:"), printable(h))

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -32,7 +33,7 @@ func (t *tunnel) Change(command string, c control.Change) (notes []string, err e
 		t.log.Warn("the tunnel was not changed", "command", command, "why", err)
 		return nil, err
 	}
-	t.log.Info("the tunnel was changed", "command", command, "path", c.Path, "settings", settingsText(c.Settings))
+	t.log.Info("the tunnel was changed", "command", command, "what", cmp.Or(c.Path, c.Bypass, "interface"), "settings", settingsText(c.Settings))
 	return notes, nil
 }
 
@@ -90,7 +91,7 @@ func (t *tunnel) reroute() {
 }
 
 func editOf(command string, c control.Change) config.Edit {
-	e := config.Edit{Do: command, Path: c.Path}
+	e := config.Edit{Do: command, Path: c.Path, Bypass: c.Bypass}
 	for _, s := range c.Settings {
 		e.Settings = append(e.Settings, config.Setting{Key: s.Key, Value: s.Value})
 	}

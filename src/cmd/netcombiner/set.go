@@ -13,46 +13,47 @@ import (
 // These commands change a tunnel that runs. What a value may be, the daemon says.
 
 func (a *app) set(args []string) error {
-	iface, path, rest, err := parseChange("set", args)
+	iface, c, rest, err := parseChange("set", args)
 	if err != nil {
 		return err
 	}
-	settings, err := parseSettings("set", rest, path != "")
-	if err != nil {
+	if c.Bypass != "" {
+		return usageError("set: a bypass is removed and added: remove IFACE bypass PREFIX")
+	}
+	if c.Settings, err = parseSettings("set", rest, c.Path != ""); err != nil {
 		return err
 	}
-	if len(settings) == 0 {
+	if len(c.Settings) == 0 {
 		return usageError("set: which KEY and VALUE?")
 	}
-	return a.change(iface, "set", control.Change{Path: path, Settings: settings})
+	return a.change(iface, "set", c)
 }
 
 func (a *app) add(args []string) error {
-	iface, path, rest, err := parseChange("add", args)
+	iface, c, rest, err := parseChange("add", args)
 	if err != nil {
 		return err
 	}
-	if path == "" {
-		return usageError("add: only paths can be added: add IFACE path NAME KEY VALUE")
+	if c.Path == "" && c.Bypass == "" {
+		return usageError("add: only paths and bypasses can be added: add IFACE path NAME KEY VALUE, add IFACE bypass PREFIX via WAN")
 	}
-	settings, err := parseSettings("add", rest, false)
-	if err != nil {
+	if c.Settings, err = parseSettings("add", rest, false); err != nil {
 		return err
 	}
-	return a.change(iface, "add", control.Change{Path: path, Settings: settings})
+	return a.change(iface, "add", c)
 }
 
 func (a *app) remove(args []string) error {
-	iface, path, rest, err := parseChange("remove", args)
+	iface, c, rest, err := parseChange("remove", args)
 	switch {
 	case err != nil:
 		return err
-	case path == "":
-		return usageError("remove: only paths can be removed: remove IFACE path NAME")
+	case c.Path == "" && c.Bypass == "":
+		return usageError("remove: only paths and bypasses can be removed: remove IFACE path NAME, remove IFACE bypass PREFIX")
 	case len(rest) > 0:
 		return usageError(fmt.Sprintf("remove: too much: %q", rest[0]))
 	}
-	return a.change(iface, "remove", control.Change{Path: path})
+	return a.change(iface, "remove", c)
 }
 
 func (a *app) reload(args []string) error {
@@ -63,25 +64,29 @@ func (a *app) reload(args []string) error {
 	return a.change(iface, "reload", control.Change{})
 }
 
-// parseChange reads IFACE [path NAME], and returns what follows.
-func parseChange(command string, args []string) (iface, path string, rest []string, err error) {
+// parseChange reads IFACE [path NAME|bypass PREFIX], and returns what follows.
+func parseChange(command string, args []string) (iface string, c control.Change, rest []string, err error) {
 	switch { // package flag would take a value that begins with "-" for its own
 	case slices.Contains(args, "-h"), slices.Contains(args, "--help"):
-		return "", "", nil, flag.ErrHelp
+		return "", c, nil, flag.ErrHelp
 	case len(args) == 0:
-		return "", "", nil, usageError(command + ": which interface?")
+		return "", c, nil, usageError(command + ": which interface?")
 	}
 	iface, rest = args[0], args[1:]
 	if err := checkInterface(iface); err != nil {
-		return "", "", nil, err
+		return "", c, nil, err
 	}
-	if len(rest) == 0 || !strings.EqualFold(rest[0], "path") {
-		return iface, "", rest, nil
+	for word, name := range map[string]*string{"path": &c.Path, "bypass": &c.Bypass} {
+		if len(rest) == 0 || !strings.EqualFold(rest[0], word) {
+			continue
+		}
+		if len(rest) == 1 || rest[1] == "" {
+			return "", c, nil, usageError(command + ": which " + word + "?")
+		}
+		*name, rest = rest[1], rest[2:]
+		break
 	}
-	if len(rest) == 1 || rest[1] == "" {
-		return "", "", nil, usageError(command + ": which path?")
-	}
-	return iface, rest[1], rest[2:], nil
+	return iface, c, rest, nil
 }
 
 // parseSettings reads KEY VALUE pairs; of a path, up and down stand alone.

@@ -15,18 +15,25 @@ remote portal follows by itself. Several KEY VALUE are one change.
                           old way goes on until the new one works.
   path NAME down | up     take a path out of use, and into use again
   Scheduler VALUE         of this portal's own direction
+  Fallback direct | none  where traffic goes while every path has failed
 ` + notKept + `
 Example: netcombiner set nc0 path lte metric 1
 `
 
 const addHelp = `KEY and VALUE are those of a [Path] in the file; Remote must be there.
+
+  bypass PREFIX via WAN   what goes to these addresses leaves by this link, and not
+                          through the tunnel; WAN is an interface, or a path's name.
+                          "ifdown block" after it: nor while the link is down.
 ` + notKept + `
 Example: netcombiner add nc0 path dsl2 bind eth2 remote vps.example.org:4725
+Example: netcombiner add nc0 bypass 203.0.113.0/24 via dsl
 `
 
 const removeHelp = `What the path has under way goes on the others. The last one stays.
 ` + notKept + `
 Example: netcombiner remove nc0 path dsl2
+Example: netcombiner remove nc0 bypass 203.0.113.0/24
 `
 
 const reloadHelp = `Applies the changed file, paths or listeners and the Scheduler; what stays as it
