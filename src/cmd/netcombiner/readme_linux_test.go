@@ -53,9 +53,19 @@ type readme struct {
 	commands []string // those of blocks, and all code in the text that has a blank in it
 }
 
-func readReadme(t *testing.T) (doc readme) {
+func readReadme(t *testing.T) readme {
 	t.Helper()
-	text, err := os.ReadFile("../../../README.md")
+	doc := readDocument(t, "../../../README.md")
+	if len(doc.configs) != 2 || len(doc.blocks) < 4 {
+		t.Fatalf("README.md holds %d configurations and %d blocks of commands: does this test still read it right?", len(doc.configs), len(doc.blocks))
+	}
+	return doc
+}
+
+// readDocument reads a file in which commands and configurations are indented.
+func readDocument(t *testing.T, file string) (doc readme) {
+	t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,9 +104,6 @@ func readReadme(t *testing.T) (doc readme) {
 		}
 	}
 	end()
-	if len(doc.configs) != 2 || len(doc.blocks) < 4 {
-		t.Fatalf("README.md holds %d configurations and %d blocks of commands: does this test still read it right?", len(doc.configs), len(doc.blocks))
-	}
 	return doc
 }
 
@@ -108,7 +115,7 @@ func (doc readme) block(t *testing.T, command string) []string {
 			return lines
 		}
 	}
-	t.Fatalf("README.md no longer says %q", command)
+	t.Fatalf("the document no longer says %q", command)
 	return nil
 }
 
@@ -129,7 +136,7 @@ func (h host) try(line string) (string, error) {
 			typed = "timeout --preserve-status -s INT 1 " + line
 		}
 		cmd := exec.Command("unshare", "--mount", "sh", "-ec", "mount --bind "+h.dir+"/hosts /etc/hosts\n"+typed)
-		cmd.Env = append(os.Environ(), "NC_SYSTEM=real", "NC_CONFIG_DIR="+h.dir, "NETCOMBINER_RUN_DIR="+h.dir+"/run", "GORACE=atexit_sleep_ms=0")
+		cmd.Env = append(os.Environ(), "NC_SYSTEM=real", "NC_CONFIG_DIR="+h.dir, "NETCOMBINER_RUN_DIR="+h.dir+"/run", "NETCOMBINER_STATE_DIR="+h.dir+"/state", "GORACE=atexit_sleep_ms=0")
 		out, err = cmd.CombinedOutput()
 	})
 	h.ran[line] = true
@@ -179,6 +186,9 @@ func newHost(t *testing.T, name string, ran map[string]bool) host {
 		t.Fatal(err)
 	}
 	h := host{nstest.New(t, name), dir, ran}
+	if err := os.Mkdir(dir+"/state", 0o700); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { killAll(dir + "/run"); os.RemoveAll(dir) })
 	if err := os.WriteFile(dir+"/hosts", []byte("127.0.0.1 localhost\n203.0.113.2 vps.example.org\n"), 0o644); err != nil {
 		t.Fatal(err)
