@@ -41,7 +41,7 @@ func (h *Host) lock() (release func(), err error) {
 	}
 	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		dir.Close()
-		return nil, fmt.Errorf("another netcombiner init is at work in %s: %w", h.Dir, err)
+		return nil, fmt.Errorf("another netcombiner init is at work in %s: wait for it", h.Dir)
 	}
 	return func() { dir.Close() }, nil
 }

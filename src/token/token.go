@@ -130,7 +130,7 @@ func Parse(text string) (*Token, error) {
 	}, text)
 	body, ok := strings.CutPrefix(text, prefix)
 	switch {
-	case !ok && isOther(text):
+	case !ok && Looks(text):
 		return nil, errors.New("a token of another version of netcombiner: use the same version on both ends")
 	case !ok:
 		return nil, fmt.Errorf("not a token, which begins with %s: copied whole?", prefix)
@@ -153,11 +153,11 @@ func Parse(text string) (*Token, error) {
 	return t, nil
 }
 
-// isOther says that text begins as the tokens of other versions will: nc2.
-func isOther(text string) bool {
-	version, rest, found := strings.Cut(text, ".")
+// Looks says that text begins as a token of any version does, right or wrong: nc2.
+func Looks(text string) bool {
+	version, _, found := strings.Cut(text, ".")
 	number, nc := strings.CutPrefix(version, "nc")
-	return found && nc && rest != "" && number != "" && len(number) < 4 && strings.Trim(number, "0123456789") == ""
+	return found && nc && number != "" && len(number) < 4 && strings.Trim(number, "0123456789") == ""
 }
 
 func decode(b []byte) (*Token, error) {

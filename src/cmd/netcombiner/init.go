@@ -172,7 +172,7 @@ func interfaceOf(rest []string) (string, error) {
 func (a *app) readToken(arg string) (*token.Token, error) {
 	from := io.Reader(a.in)
 	switch {
-	case strings.HasPrefix(arg, "nc") && strings.Contains(arg, ".") && !strings.Contains(arg, "/"):
+	case token.Looks(arg):
 		from = strings.NewReader(arg)
 	case arg == "-" && isTerminal(a.in):
 		fmt.Fprint(a.err, "The token: ")
@@ -182,17 +182,18 @@ func (a *app) readToken(arg string) (*token.Token, error) {
 		}
 		from = strings.NewReader(line)
 	case arg != "-":
-		f, err := os.Open(arg)
-		if errors.Is(err, os.ErrNotExist) {
+		info, err := os.Stat(arg) // before it is opened: a FIFO would make us wait for ever
+		if err != nil {
 			return nil, errors.New("neither a token, which begins with nc1., nor a file: copied whole?")
 		}
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is not a regular file", arg)
+		}
+		f, err := os.Open(arg)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
-		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s is not a regular file", arg)
-		}
 		from = f
 	}
 	text, err := io.ReadAll(io.LimitReader(from, token.MaxSize+1))
