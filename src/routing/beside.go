@@ -121,6 +121,9 @@ func standings(spec Spec, host Host, slot int) (list []Standing) {
 			if p.wan(WAN{b.Device, b.Source}) == nil {
 				s.Hint = "there is no such interface"
 			}
+			if b.Device == spec.Interface {
+				s.Hint = "that is the tunnel itself"
+			}
 		}
 		if b.Set != (config.NFTSet{}) && host.Sets[b.Set] == "" {
 			s.State, s.Hint = "tunnel", "there is no nft set "+b.Set.String()+" of type ipv4_addr or ipv6_addr"

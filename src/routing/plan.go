@@ -85,7 +85,7 @@ func Plan(spec Spec, host Host, slot int) ([]Step, error) {
 }
 
 func newPlanner(spec Spec, host Host, slot int) *planner {
-	return &planner{spec: spec, host: host, slot: slot, table: uint32(firstTable + slot*tablesPerSlot), seen: map[string]bool{}}
+	return &planner{spec: spec, host: host, slot: slot, table: uint32(firstTable + slot*tablesPerSlot), seen: map[string]bool{}, ways: map[bool][]bypassWay{}}
 }
 
 type planner struct {
@@ -97,6 +97,7 @@ type planner struct {
 	seen  map[string]bool // keys of steps
 
 	closed []string // devices that forward only for us, and only answers
+	ways   map[bool][]bypassWay
 }
 
 func (p *planner) rule(r Rule)       { p.add(Step{Rule: &r}) }

@@ -34,7 +34,11 @@ type bypassWay struct {
 }
 
 // bypassWays lists those that concern a family.
-func (p *planner) bypassWays(v6 bool) (ways []bypassWay) {
+func (p *planner) bypassWays(v6 bool) []bypassWay {
+	ways, known := p.ways[v6]
+	if known {
+		return ways
+	}
 	for i, b := range p.spec.Bypasses {
 		to, from := ofFamily(b.To, v6), ofFamily(b.From, v6)
 		other := b.Set.Family == "ip" && v6 || b.Set.Family == "ip6" && !v6
@@ -47,6 +51,7 @@ func (p *planner) bypassWays(v6 bool) (ways []bypassWay) {
 		}
 		ways = append(ways, w)
 	}
+	p.ways[v6] = ways
 	return ways
 }
 

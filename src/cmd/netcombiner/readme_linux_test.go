@@ -50,6 +50,7 @@ func TestReadme(t *testing.T) {
 type readme struct {
 	blocks   [][]string // of commands, without comments
 	configs  []string
+	bypass   string   // part of one
 	commands []string // those of blocks, and all code in the text that has a blank in it
 }
 
@@ -74,6 +75,8 @@ func readDocument(t *testing.T, file string) (doc readme) {
 		whole := strings.TrimSpace(strings.Join(block, "\n"))
 		switch {
 		case whole == "", strings.Contains(whole, "══"), strings.Contains(whole, "src/daemon"): // drawing, layout
+		case strings.HasPrefix(whole, "[Bypass]"):
+			doc.bypass = whole + "\n"
 		case whole[0] == '[':
 			doc.configs = append(doc.configs, whole+"\n")
 		default:
@@ -224,6 +227,21 @@ func initBoth(t *testing.T, vps, router host, onVPS, atHome string) string {
 	return router.typed(t, strings.Replace(atHome, "TOKEN", token, 1))
 }
 
+// bypassAsReadme adds the README's section to the configuration that runs, and types
+// its commands.
+func bypassAsReadme(t *testing.T, doc readme, router host, config string) {
+	t.Helper()
+	router.configure(t, config+doc.bypass)
+	router.typed(t, "netcombiner check")
+	router.typed(t, "netcombiner reload nc0")
+	router.await(t, "netcombiner show nc0", `bypass: to 192.0.2.64/26, 2001:db8:64::/48, by dsl\n`)
+	router.configure(t, config)
+	router.typed(t, "netcombiner reload nc0")
+	for _, line := range doc.block(t, "netcombiner add nc0 bypass 192.0.2.64/26 via lte") {
+		router.typed(t, line)
+	}
+}
+
 // followReadme sets the README's tunnel up on a router with two links and a
 // VPS, uses it, takes it down: by init, by hand, and with Routing = portal.
 func followReadme(t *testing.T, doc readme, ran map[string]bool) {
@@ -270,6 +288,7 @@ func followReadme(t *testing.T, doc readme, ran map[string]bool) {
 					router.typed(t, command)
 				}
 			}
+			bypassAsReadme(t, doc, router, configs[1])
 		}
 		for _, h := range ends {
 			h.typed(t, line)
