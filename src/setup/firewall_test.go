@@ -34,6 +34,19 @@ table inet netcombiner-nc9 {
 }
 `
 
+// ufwDone is what ufw says once it has run our commands.
+const ufwDone = `Status: active
+
+To                         Action      From
+--                         ------      ----
+4725/udp                   ALLOW       Anywhere                  
+443/tcp                    ALLOW       Anywhere                  
+4725/udp (v6)              ALLOW       Anywhere (v6)             
+
+Anywhere                   ALLOW FWD   Anywhere on nc0           
+Anywhere on nc0            ALLOW FWD   Anywhere                  
+`
+
 const dockerRuleset = `table ip nat {
 	chain PREROUTING {
 		type nat hook prerouting priority dstnat; policy accept;
@@ -75,6 +88,7 @@ nft insert rule inet filter forward oifname "nc0" accept`},
 		{"ufw", map[string]string{"ufw status": "Status: active\n\nTo      Action   From\n443/tcp ALLOW    Anywhere\n", "nft list ruleset": debianRuleset}, `ufw allow 4725/udp
 ufw route allow in on nc0
 ufw route allow out on nc0`},
+		{"ufw, done", map[string]string{"ufw status": ufwDone}, ""},
 		{"ufw, off", map[string]string{"ufw status": "Status: inactive\n"}, ""},
 		{"firewalld", map[string]string{"firewall-cmd --state": "running\n", "firewall-cmd --list-ports": "443/tcp 80/tcp\n",
 			"firewall-cmd --get-zone-of-interface=nc0": "no zone\n"}, `firewall-cmd --permanent --add-port=4725/udp
