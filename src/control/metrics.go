@@ -12,7 +12,7 @@ type Family struct {
 	Name   string
 	Help   string
 	Type   string   // "counter" or "gauge"
-	Labels []string // of every sample, in this order
+	Labels []string // of every sample, sorted
 	// Each calls emit with every sample that s has, each with values for all Labels.
 	Each func(s *Status, emit func(value float64, labels ...string))
 }
@@ -41,7 +41,7 @@ var Families = []Family{
 	{"netcombiner_rejected_messages_total", "Messages thrown away unanswered.", "counter", []string{"interface", "reason"}, rejected},
 
 	pathGauge("netcombiner_path_up", "1 while the path works, in use or standing by.", func(p *Path) float64 { return truth(p.Works()) }),
-	{"netcombiner_path_state", "1 for the state that the path is in.", "gauge", append(pathLabels(), "state"), states},
+	{"netcombiner_path_state", "1 for the state that the path is in.", "gauge", []string{"interface", "path", "state", "transport"}, states},
 	pathGauge("netcombiner_path_metric", "The path's metric: a higher one serves only where no lower one does.", func(p *Path) float64 { return float64(p.Metric) }),
 	pathGauge("netcombiner_path_rtt_seconds", "Smoothed round-trip time; 0: not measured yet.", func(p *Path) float64 { return p.RTTMs / 1000 }),
 	pathGauge("netcombiner_path_rtt_min_seconds", "Lowest round-trip time of the last minutes.", func(p *Path) float64 { return p.RTTMinMs / 1000 }),
@@ -121,7 +121,7 @@ func rejected(s *Status, emit func(float64, ...string)) {
 func states(s *Status, emit func(float64, ...string)) {
 	eachPath(s, func(p *Path) {
 		for _, state := range PathStates {
-			emit(truth(p.State == state), s.Interface, p.Name, p.Transport, state)
+			emit(truth(p.State == state), s.Interface, p.Name, state, p.Transport)
 		}
 	})
 }

@@ -34,7 +34,7 @@ func TestMetrics(t *testing.T) {
 		`netcombiner_path_rate_bytes_per_second{interface="nc1",path="d\"s\\l\nü",transport="udp"} 1.975e+06`,
 		`netcombiner_path_tx_bytes_total{interface="nc0",path="d\"s\\l\nü",transport="udp"} 1.288490189e+09`,
 		`netcombiner_path_up{interface="nc0",path="lte",transport="tcp"} 0`,
-		`netcombiner_path_state{interface="nc0",path="lte",transport="tcp",state="connecting"} 1`,
+		`netcombiner_path_state{interface="nc0",path="lte",state="connecting",transport="tcp"} 1`,
 		`netcombiner_path_quota_limit_bytes{interface="nc0",path="d\"s\\l\nü",transport="udp"} 5e+10`,
 		`netcombiner_path_month_tx_bytes{interface="nc0",path="lte"} 4e+09`,
 		`netcombiner_rejected_messages_total{interface="nc0",reason="malformed"} 3`,
@@ -67,6 +67,9 @@ func TestFamiliesAreConsistent(t *testing.T) {
 	for _, f := range Families {
 		if !name.MatchString(f.Name) || seen[f.Name] || f.Help == "" || strings.HasSuffix(f.Name, "_total") != (f.Type == "counter") {
 			t.Errorf("%+v", f)
+		}
+		if !slices.IsSorted(f.Labels) {
+			t.Errorf("%s: %q", f.Name, f.Labels)
 		}
 		seen[f.Name] = true
 		samples := 0
