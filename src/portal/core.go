@@ -50,6 +50,7 @@ type core struct {
 	numbers   [wire.MaxPaths]numbers
 	histories [wire.MaxPaths]history
 	why       string             // paths stop working just now, if their state does not tell
+	stopping  bool               // this portal stops, and so do its paths
 	parting   map[uint8]*parting // local: paths of which the remote is told that they left
 	order     []*path.Path       // those that exist
 	clock     path.PeerClock

@@ -33,6 +33,9 @@ type history struct {
 func (k *core) tell(now mono.Time, p *path.Path) {
 	h := &k.histories[p.ID]
 	state, _ := p.State()
+	if k.stopping {
+		return
+	}
 	if (state == path.Up) == h.works {
 		k.tellUnanswered(now, p, h, state)
 		return

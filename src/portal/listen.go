@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -19,7 +18,6 @@ type listening struct {
 	listener transport.Listener
 	kind     transport.Transport
 	sources  atomic.Pointer[[]netip.Prefix] // allowed; empty: all
-	unwatch  func() bool                    // of the portal's end
 	closed   bool                           // under the portal's lock
 }
 
@@ -112,7 +110,6 @@ func (p *Portal) listen(c config.Listen) (*listening, error) {
 		listener.Close()
 		return nil, errStopping
 	}
-	l.unwatch = context.AfterFunc(p.ctx, func() { listener.Close() })
 	p.listens = append(p.listens, l)
 	p.goRun(func() { p.accept(l) })
 	return l, nil
@@ -122,7 +119,6 @@ func (p *Portal) listen(c config.Listen) (*listening, error) {
 // places are free.
 func (p *Portal) unlisten(gone []*listening) {
 	for _, l := range gone {
-		l.unwatch()
 		l.listener.Close()
 		var dying []*flow
 		p.mu.Lock()

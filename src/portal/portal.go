@@ -238,6 +238,7 @@ func (p *Portal) transport(name string, number uint8) transport.Transport {
 // leave tells the peer goodbye, so that it need not find out by silence.
 func (p *Portal) leave() {
 	p.do(func(now mono.Time) {
+		p.core.stopping = true
 		for _, q := range p.core.order {
 			if s, _ := q.State(); s == path.Up {
 				q.Tell(wire.AppendFrame(nil, wire.FrameClose, nil))
@@ -252,6 +253,9 @@ func (p *Portal) shut() {
 	p.Device.Close()
 	p.mu.Lock()
 	p.closed = true
+	for _, l := range p.listens { // not before: by them the other portal was told
+		l.listener.Close()
+	}
 	for f := range p.flows {
 		f.Close()
 	}
