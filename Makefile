@@ -19,6 +19,7 @@ EXPORTER := src/exporter
 LAB := ip:iproute2 tc:iproute2 nft:nftables iperf3 ping:iputils-ping tcpdump
 
 GOLANGCI    := v2.15.0
+NFPM        := v2.43.4
 
 .PHONY: all
 all: ## the daemon, build/netcombiner, and the exporter for Prometheus, build/netcombiner-exporter
@@ -56,7 +57,7 @@ plot: ## build/plot, which makes the page of build/evaluation/results.json
 
 .PHONY: test
 test: testbed ## prove it: unit tests, virtual time, and the real kernel where root
-	ci/need $(LAB) gcc promtool:prometheus
+	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd
 	go vet ./...
 	go vet -C $(PLOT) ./...
 	go vet -C $(CLUSTER) ./...
@@ -78,7 +79,7 @@ fuzz: ## every fuzz target, 30 s each; TIME=…
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), shellcheck
 	ci/need shellcheck
-	@test -z "$$(gofmt -l src $(CLUSTER))" || { echo "gofmt would change:"; gofmt -l src $(CLUSTER); exit 1; }
+	@test -z "$$(gofmt -l src init packaging)" || { echo "gofmt would change:"; gofmt -l src init packaging; exit 1; }
 	go vet ./...
 	go vet -C $(PLOT) ./...
 	go vet -C $(CLUSTER) ./...
@@ -87,7 +88,9 @@ lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), sh
 	cd $(PLOT) && $(TOOLS)/golangci-lint run ./...
 	cd $(CLUSTER) && $(TOOLS)/golangci-lint run ./...
 	cd $(EXPORTER) && $(TOOLS)/golangci-lint run ./...
-	shellcheck init/netcombiner.openrc init/netcombiner.sysv ci/need ci/fuzz ci/cross ci/emulate ci/bench .ci/run
+	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench ci/package .ci/run init/netcombiner.openrc init/netcombiner.sysv \
+		packaging/completion/netcombiner.bash packaging/scripts/*
+	cd packaging/test && shellcheck -x run within systemd sysv openrc installrpm
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
@@ -96,6 +99,18 @@ $(TOOLS)/golangci-lint:
 cross: ## build for every platform, and test what calculates on other processors
 	ci/cross "$(LDFLAGS)"
 	ci/emulate
+
+.PHONY: deb rpm
+deb rpm: $(TOOLS)/nfpm ## a package into build/package: ARCH=amd64|arm64, VERSION=1.2.3
+	VERSION="$(if $(filter command\ line environment,$(origin VERSION)),$(VERSION))" ci/package $@ $(or $(ARCH),$(shell go env GOARCH))
+
+.PHONY: package-test
+package-test: $(TOOLS)/nfpm ## try the packages and service files in a real Debian, made by debootstrap once
+	ci/need debootstrap lintian rpm rpmlint
+	packaging/test/run
+
+$(TOOLS)/nfpm:
+	GOBIN=$(TOOLS) GOFLAGS= CGO_ENABLED=0 go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM)
 
 .PHONY: clean
 clean: ## remove build/

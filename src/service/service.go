@@ -60,7 +60,8 @@ type Service struct {
 	text    string // and what is in it
 	mode    os.FileMode
 	vendor  []string // where a package has its own: then we write none
-	link    string   // to file, by the tunnel's name; none where empty
+	own     bool     // the file is for this tunnel alone
+	link    string   // to the file of all, by the tunnel's name; none where empty
 	enabled string   // a pattern of what shows that a tunnel starts at boot
 
 	reread, enable, disable, start, stop, probe command // nil: not needed
@@ -113,27 +114,29 @@ func (h Host) openRC(iface string) *Service {
 		file: "/etc/init.d/netcombiner", text: initfiles.OpenRC, mode: 0o755,
 		link: "/etc/init.d/" + name, enabled: "/etc/runlevels/*/netcombiner.%s",
 		enable:  command{"rc-update", "--quiet", "add", name, "default"},
-		disable: command{"rc-update", "--quiet", "--all", "del", name},
+		disable: command{"rc-update", "--quiet", "del", name, "default"},
 		start:   command{"rc-service", name, "start"},
 		stop:    command{"rc-service", "--ifstarted", name, "stop"},
 		probe:   command{"rc-service", "--quiet", name, "status"},
 	}
 }
 
-// sysV enables by update-rc.d (Debian) or chkconfig (the others).
+// sysV enables by update-rc.d (Debian) or chkconfig (the others). Each tunnel
+// has a script of its own, since insserv wants each to provide something else.
 func (h Host) sysV(iface string) *Service {
 	name := "netcombiner." + iface
+	const provides = "# Provides:          netcombiner"
 	s := &Service{
 		Manager: "SysV init", host: h, Interface: iface,
-		file: "/etc/init.d/netcombiner", text: initfiles.SysV, mode: 0o755,
-		link: "/etc/init.d/" + name, enabled: "/etc/rc[2-5].d/S[0-9][0-9]netcombiner.%s",
+		file: "/etc/init.d/" + name, text: strings.Replace(initfiles.SysV, provides, provides+"."+iface, 1), mode: 0o755,
+		own: true, enabled: "/etc/rc[2-5].d/S[0-9][0-9]netcombiner.%s",
 		enable:  command{"update-rc.d", name, "defaults"},
 		disable: command{"update-rc.d", "-f", name, "remove"},
 	}
 	if !h.has("/usr/sbin/update-rc.d") {
 		s.enable, s.disable = command{"chkconfig", "--add", name}, command{"chkconfig", "--del", name}
 	}
-	script := h.path(s.link)
+	script := h.path(s.file)
 	s.start, s.stop, s.probe = command{script, "start"}, command{script, "stop"}, command{script, "status"}
 	return s
 }
@@ -187,7 +190,7 @@ func (s *Service) write() error {
 }
 
 // Uninstall stops the tunnel, and undoes what Install did. The service file
-// stays as long as another tunnel needs it.
+// stays as long as another tunnel needs it, too.
 func (s *Service) Uninstall() error {
 	if !s.Installed() {
 		return fmt.Errorf("it is no service of %s", s.Manager)
@@ -200,7 +203,7 @@ func (s *Service) Uninstall() error {
 			return err
 		}
 	}
-	if !s.packaged() && len(s.others()) == 0 {
+	if !s.packaged() && (s.own || len(s.others()) == 0) {
 		file := s.host.path(s.file)
 		if err := errors.Join(remove(file), remove(file+".old")); err != nil {
 			return err

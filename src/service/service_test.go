@@ -43,8 +43,8 @@ func (d *double) run(name string, args ...string) error {
 		return disable("/etc/systemd/system/multi-user.target.wants/" + words[3])
 	case strings.HasPrefix(line, "rc-update --quiet add"):
 		return enable("/etc/runlevels/default/" + words[3])
-	case strings.HasPrefix(line, "rc-update --quiet --all del"):
-		return disable("/etc/runlevels/default/" + words[4])
+	case strings.HasPrefix(line, "rc-update --quiet del"):
+		return disable("/etc/runlevels/default/" + words[3])
 	case strings.HasPrefix(line, "update-rc.d -f"):
 		return disable("/etc/rc2.d/S01" + words[2])
 	case strings.HasPrefix(line, "update-rc.d"):
@@ -86,6 +86,7 @@ func check(t *testing.T, err error) {
 // Under each manager: what install makes, uninstall takes away, and the file
 // that tunnels share goes with the last of them.
 func TestInstallAndUninstall(t *testing.T) {
+	sysV := strings.Replace(initfiles.SysV, "Provides:          netcombiner\n", "Provides:          netcombiner.nc0\n", 1)
 	for name, tc := range map[string]struct {
 		directories []string
 		file, text  string
@@ -104,11 +105,11 @@ func TestInstallAndUninstall(t *testing.T) {
 			[]string{
 				"rc-update --quiet add netcombiner.nc0 default",
 				"rc-service netcombiner.nc0 start", "rc-service --quiet netcombiner.nc0 status",
-				"rc-service --ifstarted netcombiner.nc0 stop", "rc-update --quiet --all del netcombiner.nc0",
+				"rc-service --ifstarted netcombiner.nc0 stop", "rc-update --quiet del netcombiner.nc0 default",
 			},
 		},
 		"SysV init": {
-			[]string{"/etc/rc2.d", "/usr/sbin/update-rc.d"}, "/etc/init.d/netcombiner", initfiles.SysV,
+			[]string{"/etc/rc2.d", "/usr/sbin/update-rc.d"}, "/etc/init.d/netcombiner.nc0", sysV,
 			[]string{
 				"update-rc.d netcombiner.nc0 defaults",
 				"/etc/init.d/netcombiner.nc0 start", "/etc/init.d/netcombiner.nc0 status",
@@ -116,7 +117,7 @@ func TestInstallAndUninstall(t *testing.T) {
 			},
 		},
 		"SysV init without update-rc.d": {
-			[]string{"/etc/rc2.d", "/etc/rc3.d"}, "/etc/init.d/netcombiner", initfiles.SysV,
+			[]string{"/etc/rc2.d", "/etc/rc3.d"}, "/etc/init.d/netcombiner.nc0", sysV,
 			[]string{
 				"chkconfig --add netcombiner.nc0",
 				"/etc/init.d/netcombiner.nc0 start", "/etc/init.d/netcombiner.nc0 status",
@@ -153,7 +154,7 @@ func TestInstallAndUninstall(t *testing.T) {
 			check(t, s.Install())
 			check(t, other.Install())
 			check(t, s.Uninstall())
-			if s.Installed() || !other.Installed() || !d.has(tc.file) {
+			if s.Installed() || !other.Installed() || !d.has(other.file) {
 				t.Errorf("one of two was uninstalled: %q is left", d.files())
 			}
 			check(t, other.Uninstall())

@@ -1,0 +1,116 @@
+# bash completion for netcombiner(8)                       -*- shell-script -*-
+
+# The tunnels that run, those that are configured, and the paths of one.
+_netcombiner_running() {
+	local run=${NETCOMBINER_RUN_DIR:-/var/run/netcombiner} f
+	for f in "$run"/*.sock; do
+		[[ -e $f ]] && f=${f##*/} && echo "${f%.sock}"
+	done
+}
+
+_netcombiner_configured() {
+	local f
+	for f in /etc/netcombiner/*.conf; do
+		[[ -e $f ]] && f=${f##*/} && echo "${f%.conf}"
+	done
+}
+
+_netcombiner_paths() {
+	netcombiner show "$1" --json 2>/dev/null | sed -n 's/^ *"name": "\(.*\)",$/\1/p'
+}
+
+# _netcombiner_change COMMAND WORD…: what comes after these words of set, add
+# or remove.
+_netcombiner_change() {
+	local command=$1 live='metric rate congestion direction quota quotareset bind remote'
+	shift
+	case $#:${2-} in
+	0:) _netcombiner_running ;;
+	1:) echo path && [[ $command == set ]] && echo scheduler ;;
+	2:path) [[ $command == add ]] || _netcombiner_paths "$1" ;;
+	*:path)
+		[[ $command == remove ]] && return
+		if (($# % 2)); then # a key
+			echo "$live"
+			[[ $command == add ]] && echo transport protocol
+			[[ $command == set && $# == 3 ]] && echo up down
+		else
+			_netcombiner_value "${!#}"
+		fi
+		;;
+	2:[sS]cheduler) [[ $command == set ]] && _netcombiner_value scheduler ;;
+	esac
+}
+
+_netcombiner_value() {
+	case ${1,,} in
+	congestion) echo bbr newreno none default ;;
+	direction) echo both send receive default ;;
+	scheduler) echo earliest greedy proportional redundant default ;;
+	transport) echo udp tcp ip ;;
+	bind) command ls /sys/class/net 2>/dev/null ;;
+	metric | rate | quota | quotareset) echo default ;;
+	esac
+}
+
+_netcombiner() {
+	local commands='down init show set add remove reload check genkey service version help'
+	local cur=${COMP_WORDS[COMP_CWORD]} word command='' choice='' i
+	local -a arguments=()
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		case $word in
+		--config) ((i++)) ;;
+		-?*) ;;
+		*) if [[ -z $command ]]; then command=$word; else arguments+=("$word"); fi ;;
+		esac
+	done
+	if [[ ${COMP_WORDS[COMP_CWORD - 1]} == --config ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		compopt -o filenames 2>/dev/null
+		return
+	fi
+	case $command in
+	'')
+		choice="$commands $(_netcombiner_configured)"
+		[[ $cur == -* ]] && choice='-f --config --version --help'
+		;;
+	down | reload) ((${#arguments[@]})) || choice=$(_netcombiner_running) ;;
+	init)
+		((${#arguments[@]})) || choice='remote local'
+		[[ ${COMP_WORDS[COMP_CWORD - 1]} == @(--wan|--client) ]] && choice=$(_netcombiner_value bind)
+		if [[ $cur == -* ]]; then
+			choice='--yes --force --wan --name --client'
+			[[ ${arguments[0]-} == remote ]] && choice='--yes --force --address --port --tcp-port --no-tcp --routing --suite --expires --qr'
+		fi
+		;;
+	show)
+		((${#arguments[@]})) || choice=$(_netcombiner_running)
+		[[ $cur == -* ]] && choice='--json --metrics --watch'
+		;;
+	set | add | remove) choice=$(_netcombiner_change "$command" "${arguments[@]}") ;;
+	check)
+		choice=$(_netcombiner_configured)
+		[[ $cur == -* ]] && choice='--all'
+		if [[ $cur == */* || $cur == .* ]]; then
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			compopt -o filenames 2>/dev/null
+			return
+		fi
+		;;
+	service)
+		case ${#arguments[@]} in
+		0) choice='install uninstall start stop status' ;;
+		1) choice=$(_netcombiner_configured) ;;
+		esac
+		;;
+	help) ((${#arguments[@]})) || choice=$commands ;;
+	genkey | version) ;;
+	*) [[ $cur == -* ]] && choice='-f --config' ;;
+	esac
+	[[ $cur == -* && -n $command ]] && choice+=' --help'
+	mapfile -t COMPREPLY < <(compgen -W "$choice" -- "$cur")
+}
+
+complete -F _netcombiner netcombiner
