@@ -9,8 +9,12 @@ import (
 	"netcombiner/src/path"
 )
 
-// neverUp is how long a path that has a flow may get no answer before it is said.
-const neverUp = 30 * time.Second
+const (
+	// neverUp is how long a path that has a flow may get no answer before it is said.
+	neverUp = 30 * time.Second
+	// redialling is how long a path is without a flow at most, when it tries another.
+	redialling = 2 * time.Second
+)
 
 // Why a path stopped working, where it is not the link's silence.
 const (
@@ -23,6 +27,7 @@ const (
 // history is what the log has told of a path, by its number.
 type history struct {
 	began  mono.Time // when it began to try, or last changed between working and not
+	down   mono.Time // since when it has had no flow, when last seen without; 0: it had one
 	works  bool
 	worked bool // ever
 	said   bool // that it gets no answer
@@ -37,7 +42,7 @@ func (k *core) tell(now mono.Time, p *path.Path) {
 		return
 	}
 	if (state == path.Up) == h.works {
-		k.tellUnanswered(now, p, h, state)
+		k.tellUnanswered(now, p, h)
 		return
 	}
 	lasted := rounded(now.Sub(h.began))
@@ -55,15 +60,21 @@ func (k *core) tell(now mono.Time, p *path.Path) {
 
 // tellUnanswered says once that a path which never worked gets no answer, though
 // another one does.
-func (k *core) tellUnanswered(now mono.Time, p *path.Path, h *history, state path.State) {
+func (k *core) tellUnanswered(now mono.Time, p *path.Path, h *history) {
+	state, since := p.State()
 	switch {
-	case h.began == 0 || state == path.Down && !h.worked:
-		h.began = now
+	case state == path.Down:
+		h.down = since
+		return
+	case h.began == 0, !h.worked && h.down != 0 && since.Sub(h.down) > redialling:
+		h.began = since
 	case !h.worked && !h.said && state == path.Connecting && k.local && k.works && now.Sub(h.began) >= neverUp:
 		h.said = true
-		k.note(slog.LevelWarn, "path gets no answer; trying on", "path", p.Name, "remote", place(p.Endpoint().Remote),
+		_, remote := p.Addresses()
+		k.note(slog.LevelWarn, "path gets no answer; trying on", "path", p.Name, "remote", place(remote),
 			"for", rounded(now.Sub(h.began)), "transport", p.Transport)
 	}
+	h.down = 0
 }
 
 func (k *core) whyStopped(p *path.Path, state path.State) string {
