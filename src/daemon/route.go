@@ -161,6 +161,7 @@ func (f *follower) follow(ctx context.Context, spec routing.Spec) {
 	}
 	tick := f.tick()
 	tables := f.tables(ctx)
+	var check <-chan time.Time   // not nil: then the tables are looked at
 	var rest <-chan time.Time    // not nil: what has changed waits for it
 	var settled <-chan time.Time // not nil: then the addresses that paths have left need no routing
 	changed, complaint := false, ""
@@ -178,7 +179,12 @@ func (f *follower) follow(ctx context.Context, spec routing.Spec) {
 			if !ok {
 				tables = nil
 			}
-			changed = changed || ok && !f.routing.Intact(spec)
+			if ok && check == nil { // more may follow
+				check = time.After(300 * time.Millisecond)
+			}
+		case <-check:
+			check = nil
+			changed = changed || !f.routing.Intact(spec)
 		case <-tick:
 			f.look()
 			changed = changed || !reflect.DeepEqual(f.spec(), spec)

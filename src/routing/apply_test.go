@@ -163,6 +163,7 @@ func alive(work func()) (ok bool) {
 func every(t *testing.T, f func(t *testing.T, spec Spec, host Host)) {
 	for _, mode := range []config.Routing{config.RoutingNAT, config.RoutingPortal} {
 		t.Run("local-"+string(mode), func(t *testing.T) { t.Parallel(); f(t, localSpec(mode), router()) })
+		t.Run("local-bypass-"+string(mode), func(t *testing.T) { t.Parallel(); f(t, bypassSpec(mode), bypassHost()) })
 		t.Run("remote-"+string(mode), func(t *testing.T) { t.Parallel(); f(t, remoteSpec(mode), vps()) })
 	}
 }

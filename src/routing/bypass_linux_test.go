@@ -201,6 +201,48 @@ func TestBypassBlocks(t *testing.T) {
 	l.by("not bypassed", otherV4, publicV4)
 }
 
+// A bypass may hold the remote portal, and one that blocks: paths do not care.
+func TestBypassHoldsTheRemote(t *testing.T) {
+	l := bypassLab(t)
+	spec := l.spec(l.local, config.RoutingNAT)
+	spec.Bypasses = []config.Bypass{{To: prefixes("0.0.0.0/0", "::/0"), Device: "eth2", Block: true}}
+	r := l.apply(l.local, spec)
+	l.checkPathsTo(publicV4)
+	l.by("everything", serverV4, wan2V4)
+	l.by("everything", serverV6, wan2V6)
+	l.local.Run("ip link set eth2 down")
+	l.refresh(r, spec)
+	l.by("blocked", serverV4, "")
+	l.by("blocked", serverV6, "")
+	for bind, want := range map[string]string{"eth1": wan1V4, wan1V4: wan1V4, "": wan1V4} {
+		if got := l.ask(l.local, "udp", publicV4, port, bind); got != "remote "+want {
+			t.Errorf("a path bound to %q: %q", bind, got)
+		}
+	}
+	l.leaked.Store(0)
+	// The LAN stays where it is.
+	l.serve(l.client, "client", "::", 81)
+	l.serve(l.local, "local", "::", 82)
+	if got := l.ask(l.local, "tcp", lanV4, 81, ""); got != "client 10.7.0.1" {
+		t.Errorf("to the LAN: %q", got)
+	}
+	if got := l.ask(l.client, "tcp", "10.7.0.1", 82, ""); got != "local "+lanV4 {
+		t.Errorf("from the LAN: %q", got)
+	}
+}
+
+// A WAN like PPP's has no gateway.
+func TestBypassByPointToPoint(t *testing.T) {
+	l := bypassLab(t)
+	l.internet.Run("sysctl -qw net.ipv4.conf.wan2.proxy_arp=1")
+	l.local.Run("ip route del default dev eth2", "ip addr del "+wan2V4+"/24 dev eth2", "ip addr add "+wan2V4+" peer 198.51.100.1/32 dev eth2",
+		"ip route add default dev eth2 metric 20")
+	spec := l.spec(l.local, config.RoutingNAT)
+	spec.Bypasses = []config.Bypass{{To: prefixes(serverV4 + "/32"), Device: "eth2"}}
+	l.apply(l.local, spec)
+	l.by("without a gateway", serverV4, wan2V4)
+}
+
 func TestBypassFrom(t *testing.T) {
 	l := bypassLab(t)
 	spec := l.spec(l.local, config.RoutingNAT)
@@ -403,85 +445,4 @@ func TestCleanupAfterKillWithBypass(t *testing.T) {
 		}
 	})
 	l.unchanged(l.local, before)
-}
-
-func TestFallback(t *testing.T) {
-	l := bypassLab(t)
-	spec := l.spec(l.local, config.RoutingNAT)
-	before := state(t, l.local)
-	r := l.apply(l.local, spec)
-	l.by("before", serverV4, publicV4)
-	flow := l.flow(serverV4)
-	l.watchWANs()
-
-	// The tunnel is dead: nothing of it leaves by a WAN.
-	l.end[l.remote].Load().Close()
-	for _, address := range []string{serverV4, serverV6} {
-		if _, err := l.client.Try("ping -c2 -i0.2 -W1 " + address); err == nil {
-			t.Error("the tunnel is dead, and pings come back: the test shows nothing")
-		}
-	}
-	l.refresh(r, spec)
-	if got := flow(); strings.HasPrefix(got, "server") {
-		t.Errorf("without a fallback: %q", got)
-	}
-	if n := l.seenOnWANs(); n != 0 {
-		t.Errorf("without a fallback %d packets left by a WAN", n)
-	}
-
-	spec.Direct = true
-	l.refresh(r, spec)
-	l.by("direct", serverV4, wan1V4)
-	l.by("direct", serverV6, wan1V6)
-	l.client.Run("ping -c1 -W2 "+serverV4, "ping -c1 -W2 "+serverV6)
-	if got := flow(); got != "server "+wan1V4 {
-		t.Errorf("a flow that began in the tunnel: %q", got)
-	}
-	if l.seenOnWANs() == 0 {
-		t.Error("nothing was counted: the test shows nothing")
-	}
-	l.carrier("wan1", "eth1", false)
-	l.refresh(r, spec)
-	l.by("direct, by the other WAN", serverV4, wan2V4)
-	l.carrier("wan1", "eth1", true)
-	l.refresh(r, spec)
-
-	l.open(l.remote)
-	l.remote.Do(func() {
-		if _, err := Cleanup(l.dir[l.remote], "nc0"); err != nil {
-			t.Fatal(err)
-		}
-	})
-	l.apply(l.remote, l.spec(l.remote, config.RoutingNAT))
-	spec.Direct = false
-	l.refresh(r, spec)
-	l.by("after the return", serverV4, publicV4)
-	l.by("after the return", serverV6, publicV6)
-	if got := flow(); got != "server "+publicV4 {
-		t.Errorf("a flow that began direct: %q", got)
-	}
-	l.undo(l.local, r)
-	l.settle(l.local, "eth1")
-	l.unchanged(l.local, before)
-}
-
-// watchWANs counts what comes to the Internet for the server by a WAN.
-func (l *lab) watchWANs() {
-	l.internet.Run("nft add table inet watch", "nft add chain inet watch pre { type filter hook prerouting priority 0; }",
-		"nft add rule inet watch pre iifname { wan1, wan2 } ip daddr 100.64.9.0/24 counter",
-		"nft add rule inet watch pre iifname { wan1, wan2 } ip6 daddr 2001:db8:9::/64 counter")
-}
-
-func (l *lab) seenOnWANs() int { return counted(l.internet.Run("nft list chain inet watch pre")) }
-
-// counted adds up the packets of nft's counters.
-func counted(listing string) (packets int) {
-	for line := range strings.Lines(listing) {
-		if _, counted, ok := strings.Cut(line, "counter packets "); ok {
-			var n int
-			fmt.Sscan(counted, &n)
-			packets += n
-		}
-	}
-	return packets
 }
