@@ -91,6 +91,21 @@ func TestBypassAndFallback(t *testing.T) {
 	w.goes("reloaded", client, "198.51.100.1", "host")
 	w.goes("reloaded", client, "198.51.100.2", "dsl")
 
+	// A set that is there later than the tunnel, and outlives what firewalls do.
+	router.configure(t, file+"[Bypass]\nTo = 198.51.100.2\nVia = dsl\n[Bypass]\nSet = inet fw4 banks\nVia = lte\n")
+	router.typed(t, "netcombiner reload nc0")
+	router.await(t, "netcombiner show nc0", `bypass: to set inet fw4 banks, by lte: now tunnel, there is no nft set inet fw4 banks`)
+	firewall := []string{"nft add table inet fw4", "nft add set inet fw4 banks { type ipv4_addr; }", "nft add element inet fw4 banks { 198.51.100.1 }"}
+	router.Run(firewall...)
+	w.goes("in the set", client, "198.51.100.1", "lte")
+	router.Run("nft flush table inet fw4")
+	w.goes("after a reload of the firewall", client, "198.51.100.1", "lte")
+	router.Run("nft delete table inet fw4")
+	w.goes("without the table", client, "198.51.100.1", "host")
+	router.Run(firewall...)
+	w.goes("after a restart of the firewall", client, "198.51.100.1", "lte")
+	router.Run("nft delete table inet fw4")
+
 	// The link dies beyond its modem: only its path can tell.
 	internet.Run("nft add chain ip watch dead { type filter hook prerouting priority -1; }", "nft add rule ip watch dead iifname dsl drop")
 	w.goes("the link leads nowhere", client, "198.51.100.2", "host")
@@ -117,6 +132,13 @@ func TestBypassAndFallback(t *testing.T) {
 	w.goes("fallback, by the other link", client, "198.51.100.1", "lte")
 	router.Run("ip link set eth1 up", "ip route add default via 10.1.0.1 metric 10")
 	w.goes("fallback, by the first link again", client, "198.51.100.1", "dsl")
+	killAll(router.dir + "/run")
+	router.typed(t, "netcombiner down nc0")
+	if after := router.state(); after != before {
+		t.Errorf("after kill -9 in the fallback it was\n%s\nand is\n%s", before, after)
+	}
+	router.typed(t, "netcombiner nc0")
+	w.goes("started while the VPS is dead", client, "198.51.100.1", "dsl")
 	router.typed(t, "netcombiner set nc0 fallback none")
 	if used := w.since(func() {
 		if out, err := client.Try("ping -c 5 -i 0.2 -W 1 198.51.100.1"); err == nil {
