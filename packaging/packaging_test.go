@@ -134,6 +134,26 @@ func TestManualTellsWhatTheHelpTells(t *testing.T) {
 	}
 }
 
+// The exporter is a module of its own; its manual is held to its help, too.
+func TestExportersManual(t *testing.T) {
+	manual := read(t, "man/netcombiner-exporter.8")
+	help := output(t, "go", "run", "-C", "../src/exporter", ".", "--help")
+	told := options(help)
+	if !slices.Contains(told, "--listen") {
+		t.Fatalf("%q: does this test still read the help right?\n%s", told, help)
+	}
+	for _, o := range told {
+		if !strings.Contains(manual, ".It Fl Fl "+o[2:]) {
+			t.Errorf("%s is not in the manual", o)
+		}
+	}
+	for _, found := range regexp.MustCompile(`Fl Fl ([a-z-]+)`).FindAllStringSubmatch(manual, -1) {
+		if !slices.Contains(told, "--"+found[1]) {
+			t.Errorf("the manual tells of an option --%s", found[1])
+		}
+	}
+}
+
 // sections are the configuration's, each with its keys, as the parser tells
 // whoever mistypes one.
 func sections(t *testing.T) map[string][]string {
@@ -206,7 +226,11 @@ func TestExamples(t *testing.T) {
 }
 
 func TestManualsAreWellFormed(t *testing.T) {
-	for _, manual := range []string{"man/netcombiner.8", "man/netcombiner.conf.5"} {
+	manuals, _ := filepath.Glob("man/*.[58]")
+	if len(manuals) < 3 {
+		t.Fatalf("%q", manuals)
+	}
+	for _, manual := range manuals {
 		t.Run(manual, func(t *testing.T) {
 			need(t, "mandoc")
 			out, _ := exec.Command("mandoc", "-Tlint", "-Wstyle", manual).CombinedOutput()
@@ -316,17 +340,22 @@ func TestCompletionsKnowEverything(t *testing.T) {
 	}
 }
 
-// The unit's sandbox is as tight as systemd's own judge wants it: 10 is bare, 0
+// The units' sandboxes are as tight as systemd's own judge wants them: 10 is bare, 0
 // is sealed.
-func TestUnitIsSandboxed(t *testing.T) {
+func TestUnitsAreSandboxed(t *testing.T) {
 	need(t, "systemd-analyze")
-	const unit = "../init/netcombiner@.service"
-	out := output(t, "systemd-analyze", "security", "--offline=true", "--no-pager", unit)
-	found := regexp.MustCompile(`Overall exposure level .*: ([0-9.]+)`).FindStringSubmatch(out)
-	if found == nil {
-		t.Fatal(out)
+	units, _ := filepath.Glob("../init/*.service")
+	if len(units) < 2 {
+		t.Fatalf("%q", units)
 	}
-	if exposure, err := strconv.ParseFloat(found[1], 64); err != nil || exposure > 3 {
-		t.Errorf("exposure %s, want 3 at most\n%s", found[1], out)
+	for _, unit := range units {
+		out := output(t, "systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+		found := regexp.MustCompile(`Overall exposure level .*: ([0-9.]+)`).FindStringSubmatch(out)
+		if found == nil {
+			t.Fatal(out)
+		}
+		if exposure, err := strconv.ParseFloat(found[1], 64); err != nil || exposure > 3 {
+			t.Errorf("%s: exposure %s, want 3 at most\n%s", unit, found[1], out)
+		}
 	}
 }

@@ -17,6 +17,12 @@ import (
 var notHere = map[string]string{
 	"journalctl -g netcombiner": "a namespace has no journal of its own",
 	"logread -e netcombiner":    "OpenWrt has it",
+
+	"apt install ./netcombiner_*_arm64.deb":  "make package-test installs it",
+	"dnf install ./netcombiner-*.x86_64.rpm": "make package-test installs it",
+	"systemctl restart netcombiner@nc0":      "make package-test does",
+	"systemctl enable --now netcombiner@nc0": "make package-test does",
+	"netcombiner service install nc0":        "make package-test does, under three managers",
 }
 
 // What stands in the README as code, has a blank in it, and is no command; nor
