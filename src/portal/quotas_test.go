@@ -217,6 +217,9 @@ func TestAUsedUpQuotaSurvivesARestart(t *testing.T) {
 // The portal neither stops nor forgets where the file cannot be read or written.
 func TestAQuotaWithoutADisk(t *testing.T) {
 	quotaSim(t, 10e6, nil, func(q *quotaTunnel) {
+		if err := os.Remove(q.file); err != nil { // that of the first second
+			t.Fatal(err)
+		}
 		if err := os.Symlink("/dev/full", q.file+".new"); err != nil {
 			t.Fatal(err)
 		}

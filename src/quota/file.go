@@ -39,8 +39,11 @@ type contents struct {
 func Open(file string, now mono.Time, plans []Plan) (*Book, error) {
 	b := &Book{file: file, meters: map[string]*allowance{}, saved: now}
 	read, err := readFile(file)
-	if errors.Is(err, os.ErrNotExist) && len(plans) == 0 {
-		err = nil
+	if errors.Is(err, os.ErrNotExist) {
+		b.fresh = file != ""
+		if len(plans) == 0 {
+			err = nil
+		}
 	}
 	if b.idle = read.Paths; b.idle == nil {
 		b.idle = map[string][]month[bytes]{}
@@ -113,8 +116,12 @@ func checkMonths[T any](months []month[T], most int) error {
 	return nil
 }
 
-// Due says that it is time to save.
+// Due says that it is time to save; of a new file at once, for whoever set the
+// tunnel up to hear of it where that cannot be.
 func (b *Book) Due(now mono.Time) bool {
+	if b.fresh {
+		return true
+	}
 	since := now.Sub(b.saved)
 	if since >= saveTotals && b.unsaved >= littleTotal || since >= saveIdle && b.unsaved > 0 {
 		return true
@@ -140,7 +147,7 @@ func (b *Book) Text(now mono.Time) []byte {
 		c.Paths[path] = a.months
 		a.saved = a.current().Used
 	}
-	b.unsaved, b.saved = 0, now
+	b.unsaved, b.saved, b.fresh = 0, now, false
 	text, err := json.MarshalIndent(c, "", "\t")
 	if err != nil {
 		panic("quota: " + err.Error()) // strings and numbers only

@@ -65,6 +65,7 @@ type Book struct {
 	meters  map[string]*allowance
 	idle    map[string][]month[bytes] // in the file, of paths that have no quota now
 	totals  *meter[totals]
+	fresh   bool   // there is no file yet
 	unsaved uint64 // bytes of the totals that the file lacks
 	saved   mono.Time
 }

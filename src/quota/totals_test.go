@@ -111,3 +111,15 @@ func TestTotalsAreWrittenRarely(t *testing.T) {
 		t.Errorf("written %d times while nothing was counted", n)
 	}
 }
+
+// A new file is written soon: if that cannot be, it is said while somebody looks.
+func TestANewFileIsWrittenAtOnce(t *testing.T) {
+	u := newTester(t, filepath.Join(t.TempDir(), "q"), 1)
+	if !u.Due(u.now) {
+		t.Error("a new file can wait")
+	}
+	u.restart()
+	if u.Due(u.now) {
+		t.Error("a file with nothing new in it is written again")
+	}
+}
