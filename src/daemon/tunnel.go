@@ -167,7 +167,12 @@ func (t *tunnel) runPortal(ctx context.Context) error {
 	case <-ready:
 		return nil
 	case <-t.portalEnded:
-		return t.endOfPortal()
+		select {
+		case <-ready: // it was, and ended since: wait tells why
+			return nil
+		default:
+			return t.endOfPortal()
+		}
 	case <-ctx.Done():
 		return errors.New("interrupted")
 	}
