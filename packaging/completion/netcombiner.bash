@@ -26,7 +26,7 @@ _netcombiner_change() {
 	shift
 	case $#:${2-} in
 	0:) _netcombiner_running ;;
-	1:) echo path && [[ $command == set ]] && echo scheduler ;;
+	1:) if [[ $command == set ]]; then echo path scheduler fallback; else echo path bypass; fi ;;
 	2:path) [[ $command == add ]] || _netcombiner_paths "$1" ;;
 	*:path)
 		[[ $command == remove ]] && return
@@ -38,6 +38,11 @@ _netcombiner_change() {
 			_netcombiner_value "${!#}"
 		fi
 		;;
+	3:bypass) [[ $command == add ]] && echo via ;;
+	4:bypass) [[ $command == add ]] && _netcombiner_paths "$1" ;;
+	5:bypass) [[ $command == add ]] && echo ifdown ;;
+	6:bypass) [[ $command == add ]] && echo tunnel block ;;
+	2:[fF]allback) [[ $command == set ]] && echo direct none ;;
 	2:[sS]cheduler) [[ $command == set ]] && _netcombiner_value scheduler ;;
 	esac
 }

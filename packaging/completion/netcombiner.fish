@@ -46,9 +46,9 @@ complete -c netcombiner -n '__fish_seen_subcommand_from service' -a 'install uni
 complete -c netcombiner -n '__fish_seen_subcommand_from help' -a "$commands"
 
 set -l live metric rate congestion direction quota quotareset bind remote
-complete -c netcombiner -n '__fish_seen_subcommand_from set' -a "path scheduler up down $live"
-complete -c netcombiner -n '__fish_seen_subcommand_from add' -a "path transport protocol $live"
-complete -c netcombiner -n '__fish_seen_subcommand_from remove' -a path
+complete -c netcombiner -n '__fish_seen_subcommand_from set' -a "path scheduler fallback up down $live"
+complete -c netcombiner -n '__fish_seen_subcommand_from add' -a "path bypass via ifdown transport protocol $live"
+complete -c netcombiner -n '__fish_seen_subcommand_from remove' -a 'path bypass'
 
 complete -c netcombiner -n '__fish_seen_subcommand_from init' -a 'remote local'
 for option in yes force no-tcp qr
