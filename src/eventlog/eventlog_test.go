@@ -60,6 +60,7 @@ func TestAFlappingPathIsLimited(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(2 * window)
+		synctest.Wait()
 		shown, hidden, others := 0, 0, 0
 		for _, line := range b.lines {
 			var n int
