@@ -142,7 +142,8 @@ func (h host) try(line string) (string, error) {
 	h.Do(func() {
 		typed := line
 		if strings.HasPrefix(line, "ping ") || strings.HasPrefix(line, "netcombiner -f") || strings.HasSuffix(line, " --watch") {
-			typed = "timeout --preserve-status -s INT 1 " + line
+			// In the foreground: else it sends the signal twice, and a second Ctrl-C kills.
+			typed = "timeout --foreground --preserve-status -s INT 1 " + line
 		}
 		cmd := exec.Command("unshare", "--mount", "sh", "-ec", "mount --bind "+h.dir+"/hosts /etc/hosts\n"+typed)
 		cmd.Env = append(os.Environ(), "NC_SYSTEM=real", "NC_CONFIG_DIR="+h.dir, "NETCOMBINER_RUN_DIR="+h.dir+"/run", "NETCOMBINER_STATE_DIR="+h.dir+"/state", "GORACE=atexit_sleep_ms=0")
