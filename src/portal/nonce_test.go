@@ -107,6 +107,15 @@ var happenings = map[string]func(n *nonces){
 			n.addPath(int(p.ID))
 		}
 	},
+	"a path leaves, and comes back": func(n *nonces) {
+		if p := n.pick(n.local); p != nil {
+			n.local.core.leave(n.now, p)
+			n.run(n.rng.IntN(30))
+			n.local.core.dropPath(n.now, p)
+			n.run(n.rng.IntN(30))
+			n.addPath(int(p.ID))
+		}
+	},
 	"the remote drops a path": func(n *nonces) {
 		if p := n.pick(n.remote); p != nil {
 			n.remote.core.dropPath(n.now, p)

@@ -296,6 +296,11 @@ func followReadme(t *testing.T, doc readme, ran map[string]bool) {
 				}
 			}
 			bypassAsReadme(t, doc, router, configs[1])
+			for _, change := range doc.block(t, "netcombiner reload nc0") {
+				router.typed(t, change)
+				client.await(t, reachInternet, "1 received")
+			}
+			vps.typed(t, "netcombiner reload nc0")
 		}
 		for _, h := range ends {
 			h.typed(t, line)
