@@ -116,6 +116,18 @@ func TestWordsThatComeLate(t *testing.T) {
 	p.step()
 	join := p.heard
 	p.lost = false
+	p.local.core.paths[1].SetMetric(5)
+	p.run(20)
+	p.inject(join)
+	if m := p.remote.core.paths[1].Metric; m != 5 {
+		t.Errorf("a Join that was overtaken gave the path metric %d", m)
+	}
+
+	p.heard, p.lost = nil, true
+	p.local.core.paths[1].SetMetric(7)
+	p.step()
+	join = p.heard
+	p.lost = false
 	p.leave()
 	p.inject(join)
 	if p.remote.core.paths[1] != nil {
