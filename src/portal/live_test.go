@@ -122,7 +122,7 @@ func liveCourse(tn *tunnel, transport string, down bool) {
 	const each = 5 // seconds
 	// What of the links a flow gets undisturbed, and how many seconds it takes to
 	// find that there is more: over TCP paths, as long as its own Reno does.
-	share, growth := 0.96, 2
+	share, growth := 0.96, 4
 	if transport == "tcp" {
 		share, growth = 0.87, each
 	}
