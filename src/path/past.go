@@ -59,6 +59,9 @@ func (p *Path) Leave() {
 	p.joinDue = false
 }
 
+// Leaving says that Leave was called.
+func (p *Path) Leaving() bool { return p.leaving }
+
 // Left handles the word that the path left on the peer's side, before it sent
 // the message with that sequence. It returns false if it joined again after that.
 func (p *Path) Left(sequence uint32) bool {

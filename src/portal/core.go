@@ -163,6 +163,9 @@ func (k *core) attach(now mono.Time, p *path.Path, e path.Endpoint, overhead int
 
 // dropPath forgets a path; what it had is rescued.
 func (k *core) dropPath(now mono.Time, p *path.Path) {
+	if k.why == "" { // it was removed, and who did it knows
+		k.histories[p.ID] = history{}
+	}
 	k.act(now, p, p.Detach(now))
 	k.rescue(p)
 	p.Forget()

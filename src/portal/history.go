@@ -38,8 +38,8 @@ type history struct {
 func (k *core) tell(now mono.Time, p *path.Path) {
 	h := &k.histories[p.ID]
 	state, _ := p.State()
-	if k.stopping {
-		return
+	if k.stopping || p.Leaving() {
+		return // somebody wants it so
 	}
 	if (state == path.Up) == h.works {
 		k.tellUnanswered(now, p, h)

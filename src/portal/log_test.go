@@ -108,6 +108,21 @@ func TestTheLogSaysHowLongAndWhy(t *testing.T) {
 	})
 }
 
+// A path that somebody takes away has not failed.
+func TestTheLogSaysWhatWasRemoved(t *testing.T) {
+	sim(t, 1, []linkSpec{link(mbit(8), 5*time.Millisecond), link(mbit(8), 20*time.Millisecond)}, func(tn *tunnel) {
+		local, remote := new(logBook).of(tn.local), new(logBook).of(tn.remote)
+		tn.start()
+		time.Sleep(5 * time.Second)
+		local.take()
+		remote.take()
+		tn.removePath("wan2")
+		time.Sleep(5 * time.Second)
+		local.expect(t, "removed here")
+		remote.expect(t, "removed there", `level=INFO msg="path removed by the other portal" path=wan2`)
+	})
+}
+
 // A link that never gets through is said once, where another one works.
 func TestTheLogSaysWhatIsBlocked(t *testing.T) {
 	sim(t, 1, []linkSpec{link(mbit(8), 5*time.Millisecond), link(mbit(8), 20*time.Millisecond)}, func(tn *tunnel) {
