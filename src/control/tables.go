@@ -112,8 +112,8 @@ func monthTables(now *Status) []table {
 			return m.of(names[row])
 		}
 		total.columns = append(total.columns,
-			column{orDash(m.Month) + " sent", func(row int) cell { return cell{text: decimal(of(row).Tx.Bytes)} }, false},
-			column{"received", func(row int) cell { return cell{text: decimal(of(row).Rx.Bytes)} }, false})
+			column{orDash(m.Month) + " sent", func(row int) cell { return cell{text: size(of(row).Tx.Bytes)} }, false},
+			column{"received", func(row int) cell { return cell{text: size(of(row).Rx.Bytes)} }, false})
 	}
 	return []table{total}
 }

@@ -64,16 +64,11 @@ func beside(b *Bypass) string {
 
 func quota(p *Path) string {
 	q := p.Quota
-	text := fmt.Sprintf("%s, %s of %s used", pathName(p.Name), decimal(q.UsedBytes), decimal(q.LimitBytes))
+	text := fmt.Sprintf("%s, %s of %s used", pathName(p.Name), size(q.UsedBytes), size(q.LimitBytes))
 	if q.Resets != "" {
 		text += ", anew on " + q.Resets
 	}
 	return text
-}
-
-// decimal writes a size as bills and the configuration do.
-func decimal(bytes uint64) string {
-	return scaled(float64(bytes), 1000, "B", "kB", "MB", "GB", "TB", "PB")
 }
 
 func session(s *Session) string {
@@ -109,20 +104,18 @@ func bitsPerSecond(now, before *Status, to, from Count) (bps float64, ok bool) {
 	return float64(to.Bytes-from.Bytes) * 8 / seconds, true
 }
 
-// rate writes bit/s in decimal units, size bytes in binary ones, as wg does.
-func rate(bps float64) string {
-	return scaled(bps, 1000, "bit/s", "kbit/s", "Mbit/s", "Gbit/s")
-}
+func rate(bps float64) string { return scaled(bps, "bit/s", "kbit/s", "Mbit/s", "Gbit/s") }
 
+// size writes bytes as bills and the configuration do, in thousands.
 func size(bytes uint64) string {
-	return scaled(float64(bytes), 1024, "B", "KiB", "MiB", "GiB", "TiB", "PiB")
+	return scaled(float64(bytes), "B", "kB", "MB", "GB", "TB", "PB")
 }
 
 // scaled writes v with the largest unit that it fills, to three digits.
-func scaled(v, step float64, units ...string) string {
+func scaled(v float64, units ...string) string {
 	i := 0
-	for v >= step && i < len(units)-1 {
-		v /= step
+	for v >= 1000 && i < len(units)-1 {
+		v /= 1000
 		i++
 	}
 	digits := 0

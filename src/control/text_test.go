@@ -39,8 +39,8 @@ func TestText(t *testing.T) {
 	want := `interface: nc0 (local portal)
   running: 2h 3m, netcombiner 1.0, mtu 1420
   session: established, blake2s, keys 41s old, 1 handshake
-  tunnel: 1.12 GiB sent, 840 B received
-  queue: 3 packets, 4.10 KiB, 0.3 ms, 7 dropped, 0 marked
+  tunnel: 1.20 GB sent, 840 B received
+  queue: 3 packets, 4.20 kB, 0.3 ms, 7 dropped, 0 marked
   resequencer: 2 held, at most 12.0 ms, 5 released late
   rejected: 1 mac, 2 replay, 3 malformed, 4 source
 
@@ -48,9 +48,9 @@ func TestText(t *testing.T) {
   dsl   up          100 %  15.8 Mbit/s  31.2 ms  1.2 %
   lte   connecting    0 %      0 bit/s        -  0.0 %
 
-  path      sent  received  lost  rescued  flight  min rtt
-  dsl   1.20 GiB     900 B    12        3   40/52  30.1 ms
-  lte        0 B       0 B     0        0     2/-        -
+  path     sent  received  lost  rescued  flight  min rtt
+  dsl   1.29 GB     900 B    12        3   40/52  30.1 ms
+  lte       0 B       0 B     0        0     2/-        -
 
   path  by           metric  local            remote
   dsl   udp/newreno       0  192.0.2.7:50000  203.0.113.9:4725
