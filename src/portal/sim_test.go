@@ -123,7 +123,8 @@ func (tn *tunnel) close() {
 // start runs a portal on the end's host.
 func (e *end) start() {
 	e.tunnel.t.Helper()
-	p, stop, err := startPortal(e.host, &e.config, e.edit)
+	started := e.config // what a test changes later is not the portal's
+	p, stop, err := startPortal(e.host, &started, e.edit)
 	if err != nil {
 		e.tunnel.t.Fatal(err)
 	}
