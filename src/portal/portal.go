@@ -315,14 +315,10 @@ func (p *Portal) do(f func(now mono.Time)) {
 	}
 }
 
-// alarmSlack is how much later than needed the timekeeper is not woken: to put
-// the alarm off costs more than to wake under load, and less when all is idle.
-const alarmSlack = time.Second
-
 // setAlarm makes the timekeeper wake when the core next has something to do.
 // Under the lock, after every change to the core.
 func (p *Portal) setAlarm(now mono.Time) {
-	if at := p.core.deadline(now); at < p.alarmAt || p.alarmAt <= now || at.Sub(p.alarmAt) > alarmSlack {
+	if at := p.core.deadline(now); at < p.alarmAt || p.alarmAt <= now {
 		p.alarmAt = at
 		p.alarm.Reset(at.Sub(now))
 	}

@@ -166,7 +166,7 @@ func (h host) typed(t *testing.T, line string) string {
 func (h host) await(t *testing.T, line, pattern string) {
 	t.Helper()
 	want := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		out, err := h.try(line)
 		if err == nil && want.MatchString(out) {
 			return
