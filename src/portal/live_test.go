@@ -106,12 +106,10 @@ var liveChanges = []liveChange{
 // TestChangesDisturbNobody: whatever is changed, a call on the others loses no
 // packet, and a flow gets in no second less than 80 % of what the links carry.
 func TestChangesDisturbNobody(t *testing.T) {
+	slow(t)
 	for _, transport := range []string{"udp", "tcp"} {
 		for _, down := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, down %v", transport, down), func(t *testing.T) {
-				if transport == "tcp" {
-					slow(t)
-				}
 				sim(t, 1, liveLinks(transport), func(tn *tunnel) { liveCourse(tn, transport, down) })
 			})
 		}

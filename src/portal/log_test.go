@@ -142,6 +142,7 @@ func TestTheLogSaysWhatIsBlocked(t *testing.T) {
 
 // A link that flaps all hour leaves a log that can be read.
 func TestAFlappingLinkDoesNotFillTheLog(t *testing.T) {
+	slow(t)
 	sim(t, 1, []linkSpec{link(mbit(8), 5*time.Millisecond), link(mbit(8), 20*time.Millisecond)}, func(tn *tunnel) {
 		local := new(logBook).of(tn.local)
 		tn.start()
