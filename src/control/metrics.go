@@ -63,9 +63,6 @@ var Families = []Family{
 	{"netcombiner_path_month_rx_bytes", "Bytes received in this calendar month, across restarts.", "gauge", []string{"interface", "path"}, monthly(func(t *PathTotal) uint64 { return t.Rx.Bytes })},
 }
 
-// Works says that p can carry data, though it may only stand by.
-func (p *Path) Works() bool { return p.State == "up" || p.State == "standby" }
-
 func info(name, help string, labels []string, values func(*Status) []string) Family {
 	return Family{name, help, "gauge", append([]string{"interface"}, labels...), func(s *Status, emit func(float64, ...string)) {
 		emit(1, append([]string{s.Interface}, values(s)...)...)

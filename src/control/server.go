@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"netcombiner/src/clients"
 )
 
 // What one client, or all of them, may take.
@@ -20,15 +21,12 @@ const (
 )
 
 // Server answers on an interface's control socket.
+//
+// Its Close lets answers under way go out, and removes the socket; Unlisten only
+// removes it.
 type Server struct {
-	listener *net.UnixListener
-	path     string
-	handler  Handler
-
-	mu      sync.Mutex
-	conns   map[net.Conn]bool
-	closing bool
-	done    sync.WaitGroup
+	*clients.Server
+	handler Handler
 }
 
 // Serve opens the control socket of iface and answers on it until Close. The
@@ -54,49 +52,25 @@ func Serve(iface string, h Handler) (*Server, error) {
 		l.Close()
 		return nil, err
 	}
-	s := &Server{listener: l, path: path, handler: h, conns: make(map[net.Conn]bool)}
-	s.done.Go(s.accept)
+	s := &Server{handler: h}
+	s.Server = clients.Serve(l, clients.Kind{
+		Most:   maxConns,
+		Serve:  s.serve,
+		Refuse: refuse,
+		End:    func(c net.Conn) { _ = c.SetReadDeadline(time.Now()) },
+	})
 	return s, nil
 }
 
-func (s *Server) accept() {
-	for {
-		c, err := s.listener.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil: // out of files: others will close some
-			time.Sleep(100 * time.Millisecond)
-		case !s.admit(c):
-			_ = c.SetDeadline(time.Now().Add(time.Millisecond)) // an empty buffer takes it at once
-			_, _ = c.Write([]byte(`{"ok":false,"error":"too many connections"}` + "\n"))
-			c.Close()
-		default:
-			s.done.Go(func() { s.serve(c) })
-		}
-	}
-}
-
-func (s *Server) admit(c net.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing || len(s.conns) >= maxConns {
-		return false
-	}
-	s.conns[c] = true
-	return true
+func refuse(c net.Conn) {
+	_ = c.SetDeadline(time.Now().Add(time.Millisecond)) // an empty buffer takes it at once
+	_, _ = c.Write([]byte(`{"ok":false,"error":"too many connections"}` + "\n"))
 }
 
 func (s *Server) serve(c net.Conn) {
-	defer func() {
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
-		c.Close()
-	}()
 	lines := bufio.NewScanner(c)
 	lines.Buffer(nil, MaxLine)
-	for s.awaitRequest(c) && lines.Scan() {
+	for s.Await(c, idleTimeout) && lines.Scan() {
 		text := answer(lines.Bytes(), s.handler)
 		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if _, err := c.Write(text); err != nil {
@@ -107,34 +81,4 @@ func (s *Server) serve(c net.Conn) {
 		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 		_, _ = fmt.Fprintf(c, `{"ok":false,"error":"request longer than %d bytes"}`+"\n", MaxLine)
 	}
-}
-
-// awaitRequest sets how long c may stay silent; no longer at all once Close
-// has begun.
-func (s *Server) awaitRequest(c net.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.closing && c.SetReadDeadline(time.Now().Add(idleTimeout)) == nil
-}
-
-// Unlisten removes the socket. Clients that are connected are still answered.
-func (s *Server) Unlisten() error {
-	err := s.listener.Close() // removes the socket file
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
-// Close removes the socket, lets answers under way go out, and ends.
-func (s *Server) Close() error {
-	err := s.Unlisten()
-	s.mu.Lock()
-	s.closing = true
-	for c := range s.conns {
-		_ = c.SetReadDeadline(time.Now())
-	}
-	s.mu.Unlock()
-	s.done.Wait()
-	return err
 }

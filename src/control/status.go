@@ -68,6 +68,9 @@ type Path struct {
 	Quota             *Quota  `json:"quota,omitempty"`    // where the configuration has one
 }
 
+// Works says that p can carry data, though it may only stand by.
+func (p Path) Works() bool { return p.State == "up" || p.State == "standby" }
+
 // Month is what the tunnel and its paths carried in one.
 type Month struct {
 	Month  string      `json:"month"` // 2006-01, by the host's clock; "": that was never set

@@ -52,7 +52,7 @@ func health(paths []config.Path, status []control.Path) (list []routing.PathHeal
 		p := &status[i]
 		list = append(list, routing.PathHealth{
 			WAN:    routing.WAN{Device: c.Device, Source: c.Source},
-			Works:  p.State == "up" || p.State == "standby",
+			Works:  p.Works(),
 			Proved: p.Failures > 0,
 		})
 	}

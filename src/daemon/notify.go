@@ -116,7 +116,7 @@ func summary(s control.Status) string {
 	if len(s.Paths) > 0 {
 		up := 0
 		for _, p := range s.Paths {
-			if p.State == "up" || p.State == "standby" {
+			if p.Works() {
 				up++
 			}
 		}

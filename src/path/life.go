@@ -161,7 +161,7 @@ func (p *Path) FlowDied(now mono.Time, f transport.Flow) Events {
 
 // Reset forgets what the peer knew of this path: the peer is a new one.
 func (p *Path) Reset(now mono.Time) Events {
-	p.received, p.joined = newReceiveLog(), 0
+	p.received = newReceiveLog()
 	p.answers, p.frames = p.answers[:0], nil
 	if p.state == Down {
 		return 0
@@ -234,10 +234,10 @@ func (p *Path) Forget() {
 
 // Joined handles the local portal's Join, which came from e.
 func (p *Path) Joined(now mono.Time, s Settings, e Endpoint, overhead int) (Events, error) {
-	if p.arrived < p.joined {
+	if p.arrived < p.received.joined {
 		return 0, nil // overtaken by another one
 	}
-	p.joined = p.arrived
+	p.received.joined = p.arrived
 	if err := p.Set(s); err != nil {
 		return 0, err
 	}

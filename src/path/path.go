@@ -163,7 +163,6 @@ type Path struct {
 	asked    mono.Time // last message sent that asks for an acknowledgement
 	pingDue  bool
 	joinDue  bool
-	joined   uint64   // sequence of the last message with a Join
 	leaving  bool     // see Leave
 	frames   [][]byte // control frames of others (rekeying), waiting to be sent
 	raw      []byte   // a message outside any session, waiting to be sent
@@ -180,10 +179,11 @@ type Counters struct {
 
 // New returns a path that is down.
 func New(f Fixed, s Settings) (*Path, error) {
-	p := &Path{Fixed: f, sent: newSentLog(f.Past.Next), received: f.Past.received, joined: f.Past.floor}
+	p := &Path{Fixed: f, sent: newSentLog(f.Past.Next), received: f.Past.received}
 	p.Fixed.Past = Past{}
 	if p.received.received == nil {
-		p.received = newReceiveLog()
+		fresh := newReceiveLog()
+		fresh.joined, p.received = p.received.joined, fresh
 	}
 	if p.Clock == nil {
 		p.Clock = &PeerClock{}

@@ -59,6 +59,7 @@ type receiveLog struct {
 	late      time.Duration // by how much messages of this path come late
 	lateAt    mono.Time     // when that was last seen, or forgotten by half
 	delivered uint32
+	joined    uint64 // the last Join, or the peer's leaving: an older Join is of the time before
 
 	pending int       // messages that ask for an acknowledgement
 	ackAt   mono.Time // when it must go at the latest; 0: none pending

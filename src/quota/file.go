@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"netcombiner/src/durable"
 	"netcombiner/src/mono"
 )
 
@@ -165,38 +166,5 @@ func (b *Book) Write(text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(b.file), 0o755); err != nil {
 		return err
 	}
-	fresh := b.file + ".new"
-	err := writeFile(fresh, text)
-	if err == nil {
-		err = os.Rename(fresh, b.file)
-	}
-	if err != nil {
-		return errors.Join(err, ignoreMissing(os.Remove(fresh)))
-	}
-	dir, err := os.Open(filepath.Dir(b.file))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync() // or a power cut could undo the renaming
-}
-
-// writeFile writes a file, and returns when it is on the disk.
-func writeFile(name string, text []byte) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
+	return durable.Write(b.file, text, 0o600)
 }

@@ -1,11 +1,9 @@
 package quota
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -70,24 +68,29 @@ func TestAMissingOrDamagedFileMeansNothingUsed(t *testing.T) {
 	}
 }
 
-// A full disk: the file stays the old one, whole, and the count goes on.
-func TestAFullDiskLeavesTheOldFile(t *testing.T) {
+// A disk that cannot be written (durable has a full one): the file stays the old
+// one, and the count goes on.
+func TestAFailedWriteLeavesTheOldFile(t *testing.T) {
 	u := newTester(t, filepath.Join(t.TempDir(), "q"), 1)
 	u.pass(7*time.Minute, gb)
 	u.restart()
 	u.pass(2*time.Minute, gb)
-	if err := os.Symlink("/dev/full", u.file+".new"); err != nil {
+	inTheWay := filepath.Join(u.file+".new", "x")
+	if err := os.MkdirAll(inTheWay, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := u.Write(u.Text(u.now)); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("writing to a full disk: %v", err)
+	if err := u.Write(u.Text(u.now)); err == nil {
+		t.Fatal("it was written")
 	}
 	u.expect(9*gb, "2026-12-01")
 	kept, err := Open(u.file, u.now, []Plan{{Path: "lte", Limit: gb, Day: 1}})
 	if use, _ := kept.Use("lte"); err != nil || use.Used != 7*gb {
 		t.Errorf("in the file are %d bytes, %v", use.Used, err)
 	}
-	u.restart() // there is room again
+	if err := os.RemoveAll(filepath.Dir(inTheWay)); err != nil {
+		t.Fatal(err)
+	}
+	u.restart()
 	u.expect(9*gb, "2026-12-01")
 }
 

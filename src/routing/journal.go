@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"netcombiner/src/durable"
 )
 
 // journal is what one tunnel has changed, or was about to change. It is on
@@ -67,22 +69,7 @@ func (j *journal) write(path string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("writing the routing journal: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
+	if err := durable.Write(path, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the routing journal: %w", err)
 	}
 	return nil

@@ -8,12 +8,12 @@ package scrape
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 	"time"
+
+	"netcombiner/src/clients"
 )
 
 // What clients may take.
@@ -24,76 +24,22 @@ const (
 )
 
 // Server answers on one listener.
-type Server struct {
-	listener net.Listener
-	metrics  func() string
-
-	mu      sync.Mutex
-	conns   map[net.Conn]bool
-	closing bool
-	done    sync.WaitGroup
-}
+type Server struct{ *clients.Server }
 
 // Serve answers on l, which it owns from now on, with what metrics returns: text
 // of Prometheus' format 0.0.4. metrics is called from several goroutines.
 func Serve(l net.Listener, metrics func() string) *Server {
-	s := &Server{listener: l, metrics: metrics, conns: make(map[net.Conn]bool)}
-	s.done.Go(s.accept)
-	return s
+	return &Server{clients.Serve(l, clients.Kind{
+		Most:  maxConns,
+		Serve: func(c net.Conn) { serveOne(c, metrics) },
+		End:   func(c net.Conn) { c.Close() },
+	})}
 }
 
-// Addr is where it listens.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// Close hangs up on every client, and returns when nothing runs any more.
-func (s *Server) Close() error {
-	err := s.listener.Close()
-	s.mu.Lock()
-	s.closing = true
-	for c := range s.conns {
-		c.Close()
-	}
-	s.mu.Unlock()
-	s.done.Wait()
-	return err
-}
-
-func (s *Server) accept() {
-	for {
-		c, err := s.listener.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil: // out of files: others will close some
-			time.Sleep(100 * time.Millisecond)
-		case !s.admit(c):
-			c.Close()
-		default:
-			s.done.Go(func() { s.serve(c) })
-		}
-	}
-}
-
-func (s *Server) admit(c net.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing || len(s.conns) >= maxConns {
-		return false
-	}
-	s.conns[c] = true
-	return true
-}
-
-func (s *Server) serve(c net.Conn) {
-	defer func() {
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
-		c.Close()
-	}()
+func serveOne(c net.Conn, metrics func() string) {
 	_ = c.SetDeadline(time.Now().Add(timeout))
 	if request, err := read(c); err == nil {
-		_, _ = c.Write(answer(request, s.metrics))
+		_, _ = c.Write(answer(request, metrics))
 	}
 }
 

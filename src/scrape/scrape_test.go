@@ -112,9 +112,11 @@ func TestClientsAreBounded(t *testing.T) {
 func TestSilentClientsAreHungUpOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
-		s := &Server{metrics: func() string { return text }, conns: map[net.Conn]bool{theirs: true}}
 		began := time.Now()
-		go s.serve(theirs)
+		go func() {
+			serveOne(theirs, func() string { return text })
+			theirs.Close()
+		}()
 		fmt.Fprint(ours, "GET /metrics HTTP/1.0\r\n")
 		if b, err := io.ReadAll(ours); len(b) > 0 || err != nil || time.Since(began) != timeout {
 			t.Errorf("%q, %v after %v", b, err, time.Since(began))

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	initfiles "netcombiner/init"
+	"netcombiner/src/durable"
 )
 
 // Host is where services are installed.
@@ -182,11 +183,7 @@ func (s *Service) write() error {
 	if err != nil {
 		return err
 	}
-	// A new file, then its name: a manager that reads it now reads the whole.
-	if err := os.WriteFile(path+".new", text, s.mode); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return durable.Write(path, text, s.mode)
 }
 
 // Uninstall stops the tunnel, and undoes what Install did. The service file
@@ -199,25 +196,17 @@ func (s *Service) Uninstall() error {
 		return err
 	}
 	if s.link != "" {
-		if err := remove(s.host.path(s.link)); err != nil {
+		if err := durable.Remove(s.host.path(s.link)); err != nil {
 			return err
 		}
 	}
 	if !s.packaged() && (s.own || len(s.others()) == 0) {
 		file := s.host.path(s.file)
-		if err := errors.Join(remove(file), remove(file+".old")); err != nil {
+		if err := errors.Join(durable.Remove(file), durable.Remove(file+".old")); err != nil {
 			return err
 		}
 	}
 	return s.all(s.reread)
-}
-
-// remove removes a file that need not be there.
-func remove(path string) error {
-	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // Installed says that the tunnel starts at boot.

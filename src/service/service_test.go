@@ -205,7 +205,7 @@ func TestNoProgramThatIsHidden(t *testing.T) {
 
 // A full disk, or a directory that cannot be written, leaves the old file whole.
 func TestServiceFileThatCannotBeWritten(t *testing.T) {
-	d := newDouble(t, "/run/systemd/system", "/etc/systemd/system/netcombiner@.service.new")
+	d := newDouble(t, "/run/systemd/system", "/etc/systemd/system/netcombiner@.service.new/x")
 	s := d.find("nc0")
 	if err := s.Install(); err == nil || len(d.ran) > 0 {
 		t.Errorf("%v, %q", err, d.ran)

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 
 	"netcombiner/src/config"
+	"netcombiner/src/durable"
 )
 
 // A file of ours begins with a line that holds a hash of all that follows: one that
@@ -92,8 +92,8 @@ func (h *Host) put(path, body string, old existing, force bool) (changed bool, e
 		}
 		h.say("kept the old file as %s", copied)
 	}
-	if err := write(path, []byte(text)); err != nil {
-		return false, err
+	if err := durable.Write(path, []byte(text), 0o600); err != nil {
+		return false, hint(err)
 	}
 	h.say("wrote %s", path)
 	return true, nil
@@ -106,46 +106,10 @@ func keep(path string, text []byte) (name string, err error) {
 			name += fmt.Sprint(i)
 		}
 		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
-			return name, write(name, text)
+			return name, hint(durable.Write(name, text, 0o600))
 		}
 	}
 	return "", fmt.Errorf("%s.bak to .bak99 are there already: remove some", path)
-}
-
-// write replaces a file, which only its owner may read. Whatever happens, it is
-// afterwards the old one or the new one, whole.
-func write(path string, text []byte) error {
-	fresh := path + ".new"
-	err := writeNew(fresh, text)
-	if err == nil {
-		err = os.Rename(fresh, path)
-	}
-	if err != nil {
-		_ = os.Remove(fresh)
-		return hint(err)
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync() // or a power cut could undo the renaming
-}
-
-// writeNew writes a file that nobody else has open, and returns when it is on the disk.
-func writeNew(name string, text []byte) error {
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }
 
 func hint(err error) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"netcombiner/src/control"
+	"netcombiner/src/durable"
 )
 
 const (
@@ -45,8 +46,8 @@ func (h *Host) judge(l *local) error {
 
 // rewrite makes the tunnel use l, whose configuration we have just written.
 func (h *Host) rewrite(l *local) error {
-	if err := write(h.path(l.Interface), []byte(marked(l.body()))); err != nil {
-		return err
+	if err := durable.Write(h.path(l.Interface), []byte(marked(l.body())), 0o600); err != nil {
+		return hint(err)
 	}
 	return h.Service.Reload(l.Interface)
 }
@@ -79,7 +80,7 @@ func (h *Host) await(l *local) (*control.Status, error) {
 // allUp says that every path works whose link can carry it.
 func (h *Host) allUp(l *local, s *control.Status) bool {
 	for i, w := range l.WANs {
-		if !works(pathOf(s, l.name(i))) && h.ailing(w.Device) == "" {
+		if !pathOf(s, l.name(i)).Works() && h.ailing(w.Device) == "" {
 			return false
 		}
 	}
@@ -88,7 +89,7 @@ func (h *Host) allUp(l *local, s *control.Status) bool {
 
 // longest says that no path can still be found to carry longer packets.
 func longest(s *control.Status) bool {
-	return !slices.ContainsFunc(s.Paths, func(p control.Path) bool { return works(p) && p.MTU > 0 && p.MTU < 1500 })
+	return !slices.ContainsFunc(s.Paths, func(p control.Path) bool { return p.Works() && p.MTU > 0 && p.MTU < 1500 })
 }
 
 func pathOf(s *control.Status, name string) control.Path {
@@ -99,8 +100,6 @@ func pathOf(s *control.Status, name string) control.Path {
 	}
 	return control.Path{}
 }
-
-func works(p control.Path) bool { return p.State == "up" || p.State == "standby" }
 
 // ailing says what keeps a device from carrying a path, by itself.
 func (h *Host) ailing(device string) string {
@@ -125,7 +124,7 @@ func (h *Host) switchToTCP(l *local, s *control.Status) bool {
 	port, offered := l.Token.Port("tcp")
 	var tried []string
 	for i, w := range l.WANs {
-		if offered && l.transports[i] == "udp" && !works(pathOf(s, l.name(i))) && h.ailing(w.Device) == "" {
+		if offered && l.transports[i] == "udp" && !pathOf(s, l.name(i)).Works() && h.ailing(w.Device) == "" {
 			l.transports[i] = "tcp"
 			tried = append(tried, w.Device)
 		}
@@ -139,7 +138,7 @@ func (h *Host) switchToTCP(l *local, s *control.Status) bool {
 // keepWhatWorks goes back to what a path had where TCP does no better.
 func (l *local) keepWhatWorks(s *control.Status, before []string) (changed bool) {
 	for i := range l.WANs {
-		if l.transports[i] != before[i] && !works(pathOf(s, l.name(i))) {
+		if l.transports[i] != before[i] && !pathOf(s, l.name(i)).Works() {
 			l.transports[i], changed = before[i], true
 		}
 	}
@@ -150,7 +149,7 @@ func (l *local) keepWhatWorks(s *control.Status, before []string) (changed bool)
 func (h *Host) verdict(l *local, s *control.Status, before []string) error {
 	up, udp, switched := 0, false, false
 	for i := range l.WANs {
-		if works(pathOf(s, l.name(i))) {
+		if pathOf(s, l.name(i)).Works() {
 			up++
 			udp = udp || l.transports[i] == "udp"
 			switched = switched || l.transports[i] != before[i]
@@ -179,7 +178,7 @@ func (h *Host) verdict(l *local, s *control.Status, before []string) error {
 
 // word is the verdict on one path.
 func (h *Host) word(l *local, device string, p control.Path) string {
-	if works(p) {
+	if p.Works() {
 		return fmt.Sprintf("%s by %s, RTT %s%s", p.State, strings.ToUpper(p.Transport), milliseconds(p.RTTMinMs), mtu(p.MTU))
 	}
 	if why := h.ailing(device); why != "" {

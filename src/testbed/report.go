@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"netcombiner/src/durable"
 	"netcombiner/src/testbed/measure"
 )
 
@@ -229,10 +230,7 @@ func writeJSON(path string, v any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".new", append(b, '\n'), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return durable.Write(path, append(b, '\n'), 0o644)
 }
 
 // split cuts a comma-separated list and leaves out what is empty.

@@ -191,7 +191,7 @@ func (t *Tunnel) up(except []string) error {
 		}
 		want, have := len(p.lab.Links)-len(except), 0
 		for _, path := range s.Paths {
-			if path.State == "up" || path.State == "standby" {
+			if path.Works() {
 				have++
 			}
 		}
