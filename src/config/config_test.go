@@ -228,6 +228,7 @@ func TestRejected(t *testing.T) {
 		"metrics without port":  {local + "Metrics=127.0.0.1\n" + path, "Metrics = 127.0.0.1: not an address and port to listen on; allowed: 127.0.0.1:9487, [::1]:9487, 192.168.1.1:9487"},
 		"metrics by name":       {local + "Metrics=localhost:9487\n" + path, "not an address and port"},
 		"metrics on port 0":     {local + "Metrics=127.0.0.1:0\n" + path, "not an address and port"},
+		"metrics on a listener": {remote + "Metrics=127.0.0.1:443\n[Listen]\nTransport=tcp\nAddress=[::]:443\n", "nc0.conf:4: Metrics = 127.0.0.1:443: taken by the [Listen] on line 5; allowed: another address or port"},
 		"another log":           {local + "Log=xml\n" + path, "Log = xml: not a form of log; allowed: text, json"},
 		"too much memory":       {local + "MemoryLimit=3GB\n" + path, "not a size of memory"},
 		"memory without unit":   {local + "MemoryLimit=64000000\n" + path, "not a size of memory"},

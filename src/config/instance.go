@@ -40,8 +40,26 @@ func Instances(dir string) (all []Instance, err error) {
 // Lines tells where in its file a Config has what only one tunnel of a host can
 // have: line numbers from 1.
 type Lines struct {
-	Address, Key, Routing int
-	Listens               []int // their Address
+	Address, Key, Routing, Metrics int
+	Listens                        []int // their Address
+}
+
+// door is where a tunnel listens on its host.
+type door struct {
+	Listen
+	of, key string // what listens, and the key that says where
+	line    int    // of that key; 0: in no file
+}
+
+// doors are an instance's [Listen]s, and its Metrics, which is one over TCP.
+func (i Instance) doors() (all []door) {
+	for n, l := range i.Listens {
+		all = append(all, door{l, "[Listen]", "Address", at(i.Lines.Listens, n)})
+	}
+	if m := i.Config.Interface.metricsDoor(); m.Address.IsValid() {
+		all = append(all, door{m, "Metrics", "Metrics", i.Lines.Metrics})
+	}
+	return all
 }
 
 // Clashes tells what tunnels of one host take from each other: each error names
@@ -124,10 +142,10 @@ func (p *pair) addresses() {
 }
 
 func (p *pair) listens() {
-	for j, y := range p.b.Listens {
-		for i, x := range p.a.Listens {
-			if clash(x, y) {
-				p.fail(at(p.b.Lines.Listens, j), "Address", y.place(), at(p.a.Lines.Listens, i), "taken by the [Listen] of", "another port or address")
+	for _, y := range p.b.doors() {
+		for _, x := range p.a.doors() {
+			if clash(x.Listen, y.Listen) {
+				p.fail(y.line, y.key, y.place(), x.line, "taken by the "+x.of+" of", "another port or address")
 			}
 		}
 	}

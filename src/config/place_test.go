@@ -136,6 +136,31 @@ func TestClashes(t *testing.T) {
 		t.Errorf("one file twice: %v", twice)
 	}
 
+	// The metrics are one more port, whichever tunnel listens there.
+	const head = "[Interface]\nKey = %s\nRole = %s\nMetrics = 127.0.0.1:%d\n"
+	near := head + "[Path]\nRemote = 192.0.2.1:4725\n"
+	write("m1.conf", fmt.Sprintf(near, GenerateKey().Base64(), "local", 443))
+	write("m2.conf", fmt.Sprintf(near, GenerateKey().Base64(), "local", 443))
+	write("m3.conf", fmt.Sprintf(head+"[Listen]\nTransport = tcp\nAddress = [::]:443\n", GenerateKey().Base64(), "remote", 9487))
+	var measured []Instance
+	for _, name := range []string{"m1.conf", "m2.conf", "m3.conf"} {
+		c, err := Load(f(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		measured = append(measured, Named(f(name), c))
+		os.Remove(f(name))
+	}
+	const taken = ": taken by the Metrics of %s:4; allowed: another port or address"
+	want = []string{
+		f("m2.conf") + ":4: Metrics = 127.0.0.1:443" + fmt.Sprintf(taken, f("m1.conf")),
+		f("m3.conf") + ":7: Address = [::]:443" + fmt.Sprintf(taken, f("m1.conf")),
+		f("m3.conf") + ":7: Address = [::]:443" + fmt.Sprintf(taken, f("m2.conf")),
+	}
+	if got := strings.Split(Clashes(measured).Error(), "\n"); !slices.Equal(got, want) {
+		t.Errorf("clashes of metrics:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+
 	// The two ends of one tunnel, to be copied to their hosts.
 	write("far.conf", "[Interface]\nRole = remote\nKey = "+testKey+"\nAddress = 10.0.0.0/31\n[Listen]\nAddress = [::]:4725\n")
 	write("near.conf", "[Interface]\nRole = local\nKey = "+testKey+"\nAddress = 10.0.0.1/31\n[Path]\nRemote = 192.0.2.1:4725\n")

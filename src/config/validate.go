@@ -50,6 +50,7 @@ func (p *parser) build(sections []section) *Config {
 	p.checkSections(c, own, paths, listens, bypasses)
 	p.checkPaths(c.Paths, paths)
 	p.checkListens(c.Listens, listens)
+	p.checkMetrics(&c.Interface, own, c.Listens, listens)
 	p.checkBypasses(c, own, bypasses)
 	c.Lines = linesOf(own, listens)
 	if least := c.LeastMemory(); c.Interface.MemoryLimit > 0 && c.Interface.MemoryLimit < least && len(p.errs) == 0 {
@@ -60,7 +61,7 @@ func (p *parser) build(sections []section) *Config {
 
 // linesOf is what Clashes tells of a configuration.
 func linesOf(own given, listens []given) Lines {
-	l := Lines{Address: own.at("Address"), Key: own.at("Key"), Routing: own.at("Routing")}
+	l := Lines{Address: own.at("Address"), Key: own.at("Key"), Routing: own.at("Routing"), Metrics: own.at("Metrics")}
 	if own.has("KeyFile") {
 		l.Key = own.at("KeyFile")
 	}
@@ -253,6 +254,20 @@ func (p *parser) checkListens(listens []Listen, where []given) {
 		}
 	}
 }
+
+// checkMetrics refuses a port that the tunnel itself listens on.
+func (p *parser) checkMetrics(i *Interface, own given, listens []Listen, where []given) {
+	metrics := i.metricsDoor()
+	for n, l := range listens {
+		if clash(metrics, l) {
+			p.fail(own.at("Metrics"), "Metrics", metrics.place(), &fault{fmt.Sprintf("taken by the [Listen] on line %d", where[n].line), "another address or port"})
+			return
+		}
+	}
+}
+
+// metricsDoor is Metrics as a listener; its Address is not valid where there is none.
+func (i *Interface) metricsDoor() Listen { return Listen{Transport: "tcp", Address: i.Metrics} }
 
 // place is the address as it stands in the configuration.
 func (l *Listen) place() string {
