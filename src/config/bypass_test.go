@@ -187,6 +187,12 @@ func TestEditBypass(t *testing.T) {
 	if !c.Bypasses[1].Block {
 		t.Error("IfDown is lost")
 	}
+	if _, err := c.Edit(Edit{Do: Remove, Path: "DSL"}); err == nil || !strings.Contains(err.Error(), "path DSL: a bypass goes by it; allowed: remove") {
+		t.Errorf("removing the path of a bypass: %v", err)
+	}
+	if _, err := c.Edit(Edit{Do: Remove, Path: "lte"}); err != nil {
+		t.Errorf("removing the path of none: %v", err)
+	}
 	// The file's word again.
 	file, _ := Parse("nc0.conf", strings.NewReader(bypassBase))
 	next, restart, err := c.Reload(file)

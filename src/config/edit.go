@@ -125,7 +125,10 @@ func (c *Config) edit(sections []section, e Edit) ([]section, *misfit) {
 	}
 	if e.Do == Remove {
 		if !c.othersServe(e.Path) {
-			return nil, &misfit{problem: "it is the last one", allowed: "add another one first, or: netcombiner down IFACE"}
+			return nil, &misfit{problem: "no other one is in use", allowed: "add another one first, or set one up; or: netcombiner down IFACE"}
+		}
+		if c.isBypassed(e.Path) { // whose Via would then be taken for an interface
+			return nil, &misfit{problem: "a bypass goes by it", allowed: "remove the bypass first, or both from the file, and reload"}
 		}
 		return slices.Delete(sections, at, at+1), nil
 	}
@@ -170,6 +173,11 @@ func (c *Config) pathNames() (all []string) {
 // othersServe says that another path than the named one is there and not down.
 func (c *Config) othersServe(name string) bool {
 	return slices.ContainsFunc(c.Paths, func(p Path) bool { return !p.Down && !strings.EqualFold(p.Name, name) })
+}
+
+// isBypassed says that a [Bypass] names the path as its Via.
+func (c *Config) isBypassed(name string) bool {
+	return slices.ContainsFunc(c.Bypasses, func(b Bypass) bool { return strings.EqualFold(b.Via, name) })
 }
 
 func (s *section) is(name string) bool { return strings.EqualFold(s.name, name) }

@@ -30,7 +30,8 @@ Example: netcombiner add nc0 path dsl2 bind eth2 remote vps.example.org:4725
 Example: netcombiner add nc0 bypass 203.0.113.0/24 via dsl
 `
 
-const removeHelp = `What the path has under way goes on the others. The last one stays.
+const removeHelp = `What the path has under way goes on the others. The last one in use stays, and
+one that a bypass goes by.
 ` + notKept + `
 Example: netcombiner remove nc0 path dsl2
 Example: netcombiner remove nc0 bypass 203.0.113.0/24
