@@ -74,8 +74,8 @@ func (f *follower) tables(ctx context.Context) <-chan struct{} {
 
 // tell says what has changed of what goes beside the tunnel, in the log and to
 // whoever asks for the status.
-func (f *follower) tell(spec routing.Spec) {
-	now := Beside{f.routing.Bypasses(), spec.Direct}
+func (f *follower) tell() {
+	now := Beside{f.routing.Bypasses(), f.inForce.Direct}
 	if now.Direct != f.told.Direct {
 		if now.Direct {
 			f.Log.Warn("every path has failed: traffic leaves by the links themselves", "fallback", "direct")

@@ -44,16 +44,16 @@ func Route(o RouteOptions) (undo func() error, err error) {
 	}
 	f := &follower{RouteOptions: o, began: time.Now()}
 	f.awaitNames()
-	spec := f.spec()
-	if f.routing, err = routing.Apply(control.Dir, spec); err != nil {
+	f.inForce = f.spec()
+	if f.routing, err = routing.Apply(control.Dir, f.inForce); err != nil {
 		return nil, err
 	}
 	for _, w := range f.routing.Warnings() {
 		o.Log.Warn(w)
 	}
-	f.tell(spec)
+	f.tell()
 	ctx, cancel := context.WithCancel(context.Background())
-	f.done.Go(func() { f.follow(ctx, spec) })
+	f.done.Go(func() { f.follow(ctx) })
 	return func() error {
 		cancel()
 		f.done.Wait()
@@ -65,12 +65,18 @@ func Route(o RouteOptions) (undo func() error, err error) {
 type follower struct {
 	RouteOptions
 	routing *routing.Routing
+	inForce routing.Spec // what routing was last told
 	done    sync.WaitGroup
-	began   time.Time
-	judge   routing.Judge
-	direct  bool          // the fallback is on
-	lost    []routing.WAN // by which no bypass goes
-	told    Beside
+	wakes   wakes
+	stale   bool   // the routing is to be refreshed
+	trouble string // why the last refresh failed; "": it did not
+
+	// What goes beside the tunnel; see beside.go.
+	began  time.Time
+	judge  routing.Judge
+	direct bool          // the fallback is on
+	lost   []routing.WAN // by which no bypass goes
+	told   Beside
 }
 
 // spec is what the configuration asks for, with the remote addresses that are
@@ -152,71 +158,102 @@ const restPart = 10
 // it wants them.
 const settleTime = 5 * time.Second
 
+// settleTables is how long after a change of the host's nft tables they are looked
+// at: a firewall that starts changes them many times.
+const settleTables = 300 * time.Millisecond
+
+// wakes are what a follower waits for. A nil one never comes.
+type wakes struct {
+	links   <-chan linkwatch.Event
+	tables  <-chan struct{}
+	tick    <-chan time.Time // see follower.tick
+	check   <-chan time.Time // then the tables are looked at
+	settled <-chan time.Time // then the addresses that paths have left need no routing
+	rest    <-chan time.Time // until then no refresh but one that was asked for
+}
+
 // follow refreshes the routing when a link, a path's address or the
 // configuration changes.
-func (f *follower) follow(ctx context.Context, spec routing.Spec) {
-	events, err := linkwatch.Watch(ctx)
+func (f *follower) follow(ctx context.Context) {
+	links, err := linkwatch.Watch(ctx)
 	if err != nil {
 		f.Log.Warn("routing will not follow changes of links", "why", err)
 	}
-	tick := f.tick()
-	tables := f.tables(ctx)
-	var check <-chan time.Time   // not nil: then the tables are looked at
-	var rest <-chan time.Time    // not nil: what has changed waits for it
-	var settled <-chan time.Time // not nil: then the addresses that paths have left need no routing
-	changed, complaint := false, ""
+	f.wakes = wakes{links: links, tables: f.tables(ctx), tick: f.tick()}
 	for {
-		var asked chan<- struct{}
-		select {
-		case <-ctx.Done():
+		carriedOut, ok := f.await(ctx)
+		if !ok {
 			return
-		case e, ok := <-events:
-			if !ok {
-				events = nil
-			}
-			changed = changed || ok && f.concerns(e.Device)
-		case _, ok := <-tables:
-			if !ok {
-				tables = nil
-			}
-			if ok && check == nil { // more may follow
-				check = time.After(300 * time.Millisecond)
-			}
-		case <-check:
-			check = nil
-			changed = changed || !f.routing.Intact(spec)
-		case <-tick:
-			f.look()
-			changed = changed || !reflect.DeepEqual(f.spec(), spec)
-		case <-rest:
-			rest = nil
-		case asked = <-f.Changed:
-			changed, rest, settled, tick = true, nil, time.After(settleTime), f.tick()
-		case <-settled:
-			changed, settled = changed || !reflect.DeepEqual(f.spec(), spec), nil
 		}
-		if !changed || rest != nil {
-			continue
+		if f.stale && f.wakes.rest == nil {
+			f.refresh()
 		}
-		began := time.Now()
-		spec = f.spec()
-		err := f.routing.Refresh(spec)
-		f.tell(spec)
-		debug.FreeOSMemory() // what it read of the host is more than an idle tunnel needs
-		pause := restPart * time.Since(began)
-		if err != nil && err.Error() != complaint {
-			f.Log.Warn("routing is not as it should be", "why", err)
-		}
-		changed, complaint = false, ""
-		if err != nil { // try again
-			changed, complaint = true, err.Error()
-			pause = max(pause, time.Second)
-		}
-		rest = time.After(pause)
-		if asked != nil {
-			close(asked)
+		if carriedOut != nil {
+			close(carriedOut)
 		}
 	}
+}
+
+// await returns when something has happened that may make the routing stale:
+// where somebody asked for it, with what is to be closed when that is carried out.
+// It returns not ok when ctx ends.
+func (f *follower) await(ctx context.Context) (carriedOut chan<- struct{}, ok bool) {
+	w := &f.wakes
+	select {
+	case <-ctx.Done():
+		return nil, false
+	case e, open := <-w.links:
+		if !open {
+			w.links = nil
+		}
+		f.stale = f.stale || open && f.concerns(e.Device)
+	case _, open := <-w.tables:
+		if !open {
+			w.tables = nil
+		}
+		if open && w.check == nil {
+			w.check = time.After(settleTables)
+		}
+	case <-w.check:
+		w.check = nil
+		f.stale = f.stale || !f.routing.Intact(f.inForce)
+	case <-w.tick:
+		f.look()
+		f.compare()
+	case <-w.settled:
+		w.settled = nil
+		f.compare()
+	case <-w.rest:
+		w.rest = nil
+	case carriedOut = <-f.Changed:
+		f.stale, w.rest, w.settled, w.tick = true, nil, time.After(settleTime), f.tick()
+		f.look()
+	}
+	return carriedOut, true
+}
+
+// compare finds the routing stale where it is not what the configuration asks for.
+func (f *follower) compare() {
+	f.stale = f.stale || !reflect.DeepEqual(f.spec(), f.inForce)
+}
+
+// refresh has the host follow, and rests then.
+func (f *follower) refresh() {
+	began := time.Now()
+	f.inForce = f.spec()
+	err := f.routing.Refresh(f.inForce)
+	f.tell()
+	debug.FreeOSMemory() // what it read of the host is more than an idle tunnel needs
+	pause := restPart * time.Since(began)
+	trouble := ""
+	if err != nil { // try again
+		trouble, pause = err.Error(), max(pause, time.Second)
+		if trouble != f.trouble {
+			f.Log.Warn("routing is not as it should be; trying again", "why", err)
+		}
+	}
+	f.stale, f.trouble = err != nil, trouble
+	f.wakes.rest = time.After(pause)
 }
 
 // tick is when to see whether names have other addresses, and how the paths are.
