@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 )
 
 // MaxLine is the longest request, in bytes, its newline included.
@@ -43,6 +45,17 @@ func Invalid(err error) error { return invalid{err} }
 type invalid struct{ error }
 
 func (e invalid) Unwrap() []error { return []error{e.error, ErrInvalid} }
+
+// restart ends a note on what only a restart can change.
+const restart = "; restart to apply"
+
+// RestartNote is the note on a key whose changed value only a restart takes over.
+func RestartNote(key string) string { return key + " differs from what runs" + restart }
+
+// NeedsRestart says whether a RestartNote is among the notes.
+func NeedsRestart(notes []string) bool {
+	return slices.ContainsFunc(notes, func(n string) bool { return strings.HasSuffix(n, restart) })
+}
 
 // Response is one line from the daemon.
 type Response struct {

@@ -33,7 +33,11 @@ func (t *tunnel) Change(command string, c control.Change) (notes []string, err e
 		t.log.Warn("the tunnel was not changed", "command", command, "why", err)
 		return nil, err
 	}
-	t.log.Info("the tunnel was changed", "command", command, "what", cmp.Or(c.Path, c.Bypass, "interface"), "settings", settingsText(c.Settings))
+	what := cmp.Or(c.Path, c.Bypass, "interface")
+	if command == "reload" {
+		what = t.ConfigFile
+	}
+	t.log.Info("the tunnel was changed", "command", command, "what", what, "settings", settingsText(c.Settings))
 	return notes, nil
 }
 
@@ -48,7 +52,7 @@ func (t *tunnel) reload(now *config.Config) (next *config.Config, notes []string
 		return nil, nil, err
 	}
 	for _, key := range restart {
-		notes = append(notes, key+" differs from what runs; restart to apply")
+		notes = append(notes, control.RestartNote(key))
 	}
 	return next, append(notes, config.Warnings(t.ConfigFile, file)...), nil
 }

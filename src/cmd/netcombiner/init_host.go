@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -156,7 +155,7 @@ func (s initService) reloads(iface string) bool {
 	}
 	defer c.Close()
 	notes, err := c.Change("reload", control.Change{})
-	return err == nil && !slices.ContainsFunc(notes, func(n string) bool { return strings.HasSuffix(n, "restart to apply") })
+	return err == nil && !control.NeedsRestart(notes)
 }
 
 // manager is the host's, for a tunnel where a service of its has it: a run directory of one's
