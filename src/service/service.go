@@ -176,7 +176,7 @@ func (s *Service) write() error {
 	case err == nil && bytes.Equal(old, text):
 		return nil
 	case err == nil:
-		err = os.WriteFile(path+".old", old, 0o644)
+		err = durable.Write(path+".old", old, 0o644)
 	case errors.Is(err, os.ErrNotExist):
 		err = nil
 	}
