@@ -155,7 +155,7 @@ func TestTheProgram(t *testing.T) {
 		{[]string{"--version"}, 0, "netcombiner-exporter unknown\n", ""},
 		{[]string{"nc0"}, 2, "", "netcombiner-exporter: too much: \"nc0\"\n"},
 		{[]string{"--lsten", "x"}, 2, "", "not defined: -lsten\n"},
-		{[]string{"--listen", busy.Addr().String()}, 1, "", "address already in use\n"},
+		{[]string{"--listen", busy.Addr().String()}, 1, "", "address already in use: name another place by --listen\n"},
 		{[]string{"--listen", "nonsense"}, 1, "", "missing port"},
 	} {
 		var out, errs bytes.Buffer
