@@ -3,10 +3,12 @@ package scrape
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,8 +133,13 @@ func TestCloseHangsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprint(c, "GET")
+	fmt.Fprint(c, "GET") // and no end
+	began := time.Now()
 	s.Close()
+	_ = c.SetDeadline(began.Add(timeout / 2))
+	if b, err := io.ReadAll(c); len(b) > 0 || errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > timeout/2 {
+		t.Errorf("hung up on after %v: %q, %v", time.Since(began), b, err)
+	}
 	if _, err := net.Dial("tcp", addr); err == nil {
 		t.Error("it still listens")
 	}
