@@ -431,7 +431,7 @@ func TestCleanupAfterKillWithBypass(t *testing.T) {
 	t.Setenv("ROUTING_BYPASS", "1")
 	l.killed(l.local, config.RoutingNAT)
 	left := state(t, l.local)
-	for command, want := range map[string]string{"nft list ruleset": "netcombiner-nc0-in", "ip -d rule": "lookup 4726000", "ip -d route show table all": "unreachable 100.64.9.2 table 4726000"} {
+	for command, want := range map[string]string{"nft list ruleset": "netcombiner-nc0-in", "ip -d rule": "lookup 4825000", "ip -d route show table all": "unreachable 100.64.9.2 table 4825000"} {
 		if !strings.Contains(strings.Join(left[command], "\n"), want) {
 			t.Errorf("the killed process left no %q in %s: the test shows nothing", want, command)
 		}

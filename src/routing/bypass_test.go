@@ -2,6 +2,7 @@ package routing
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,6 +128,45 @@ func TestForget(t *testing.T) {
 	spec.Direct = true
 	if err := r.Refresh(spec); err != nil || len(f.forgot) != 2 || !f.forgot[1].match(addr(client), addr("9.9.9.9"), addr(tunnel), 0) {
 		t.Errorf("the fallback: %v, %v", f.forgot, err)
+	}
+}
+
+// No table or mark of one tunnel is another's, however many the host has.
+func TestTunnelsShareNoTableOrMark(t *testing.T) {
+	spec, host := bypassSpec(config.RoutingNAT), bypassHost()
+	for len(spec.Bypasses) < config.MaxBypasses {
+		spec.Bypasses = append(spec.Bypasses, config.Bypass{To: mustPrefixes("100.64.9.0/24"), Via: "lte", Device: "lte"})
+	}
+	tables, marks := map[uint32]int{}, map[uint32]int{}
+	only := func(of map[uint32]int, number uint32, slot int, what string) {
+		if other, taken := of[number]; taken && other != slot {
+			t.Fatalf("tunnels %d and %d have the same %s %d", other, slot, what, number)
+		}
+		of[number] = slot
+	}
+	for slot := range maxSlots {
+		s := spec
+		if slot >= maxSetSlots {
+			if _, err := Plan(s, host, slot); err == nil || !strings.Contains(err.Error(), "Set") {
+				t.Fatalf("tunnel %d: %v", slot, err)
+			}
+			s.Bypasses = slices.DeleteFunc(slices.Clone(s.Bypasses), func(b config.Bypass) bool { return b.Set != (config.NFTSet{}) })
+		}
+		steps, err := Plan(s, host, slot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range steps {
+			if r := step.Route; r != nil {
+				only(tables, r.Table, slot, "table")
+			}
+			if r := step.Rule; r != nil && r.Mask == setMask {
+				only(marks, r.Mark, slot, "mark")
+				if r.Mark&^setMask != 0 {
+					t.Fatalf("tunnel %d: the mark %#x is not under its mask", slot, r.Mark)
+				}
+			}
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // itself finds the next best when the WAN goes down: it takes the routes away,
 // and what is left is nothing, whereupon the tunnel is next, or an unreachable
 // route.
-const firstBypassTable = 4726000
+const firstBypassTable = firstTable + maxSlots*tablesPerSlot // after all slots' others
 
 // setMask are the bits of packet and connection marks that tell what an nft set
 // has picked: a number for each [Bypass] with a Set on the host. Above them are
@@ -22,7 +22,19 @@ const firstBypassTable = 4726000
 const (
 	setShift = 24
 	setMask  = 0x3f << setShift
+	// maxSetSlots is for how many tunnels of a host they suffice.
+	maxSetSlots = setMask >> setShift / config.MaxSets
 )
+
+// checkSets refuses a Set for whose mark there is no room: the kernel would take
+// one that is cut off for that of all packets.
+func (p *planner) checkSets() error {
+	if len(p.spec.sets()) > 0 && p.slot >= maxSetSlots {
+		return fmt.Errorf("a [Bypass] with a Set needs one of the host's first %d tunnels with a Routing, and so many run already: "+
+			"start this one before them, or mark the packets yourself and use Mark", maxSetSlots)
+	}
+	return nil
+}
 
 // bypassWay is a [Bypass] for one family of addresses.
 type bypassWay struct {

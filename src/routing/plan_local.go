@@ -8,6 +8,9 @@ import (
 )
 
 func (p *planner) local() error {
+	if err := p.checkSets(); err != nil {
+		return err
+	}
 	wans, err := p.wans()
 	if err != nil {
 		return err

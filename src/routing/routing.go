@@ -24,7 +24,8 @@
 //	client   the device of the local portal behind which that client is
 //	kept     a port of a public address that stays with the remote portal
 //	slot     a number, one for each tunnel of the host: its routing tables are
-//	         4725000 + 100·slot + 19, 20, 21 (the paper's) and 30, 31, … (WANs)
+//	         4725000 + 100·slot + 19, 20, 21 (the paper's), 22 (the fallback) and
+//	         30, 31, … (WANs)
 //
 // # What each mode does
 //
@@ -76,7 +77,7 @@
 //
 // # What goes beside the tunnel
 //
-// Each [Bypass] of a local portal has a table of its own, 4726000 + 100·slot and
+// Each [Bypass] of a local portal has a table of its own, 4825000 + 100·slot and
 // following, with the WAN's default routes to its destinations, and a rule by
 // which packets come there, after the main table's more specific routes (the
 // LAN) and before the tunnel. The kernel takes the routes away with the WAN; then
