@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -57,19 +56,6 @@ func health(paths []config.Path, status []control.Path) (list []routing.PathHeal
 		})
 	}
 	return list
-}
-
-// tables tells when to see whether chains of ours in others' tables are still
-// there; never where there are none.
-func (f *follower) tables(ctx context.Context) <-chan struct{} {
-	if f.Config.Interface.Role != config.Local {
-		return nil
-	}
-	changes, err := routing.WatchTables(ctx)
-	if err != nil {
-		f.Log.Warn("bypasses by nft sets will not outlast a restart of the firewall", "why", err)
-	}
-	return changes
 }
 
 // tell says what has changed of what goes beside the tunnel, in the log and to

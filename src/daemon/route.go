@@ -179,7 +179,11 @@ func (f *follower) follow(ctx context.Context) {
 	if err != nil {
 		f.Log.Warn("routing will not follow changes of links", "why", err)
 	}
-	f.wakes = wakes{links: links, tables: f.tables(ctx), tick: f.tick()}
+	tables, err := f.routing.Watch(ctx)
+	if err != nil {
+		f.Log.Warn("routing will not outlast a restart of the firewall", "why", err)
+	}
+	f.wakes = wakes{links: links, tables: tables, tick: f.tick()}
 	for {
 		carriedOut, ok := f.await(ctx)
 		if !ok {
@@ -216,7 +220,7 @@ func (f *follower) await(ctx context.Context) (carriedOut chan<- struct{}, ok bo
 		}
 	case <-w.check:
 		w.check = nil
-		f.stale = f.stale || !f.routing.Intact(f.inForce)
+		f.stale = f.stale || !f.routing.Intact()
 	case <-w.tick:
 		f.look()
 		f.compare()

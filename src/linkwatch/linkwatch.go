@@ -1,7 +1,7 @@
 // Package linkwatch tells when the host's links, addresses and default routes
-// change, in the current network namespace. It makes a path's recovery
-// quicker; nothing may depend on it, since a path also fails and recovers
-// where no event says so.
+// change, and when somebody takes tables of the firewall away, in the current
+// network namespace. It makes a path's recovery quicker; nothing may depend on
+// it, since a path also fails and recovers where no event says so.
 //
 // Glossary:
 //

@@ -70,3 +70,6 @@ func global(list []net.Addr) (addrs []netip.Addr) {
 func WaysOut() ([]string, error) {
 	return nil, fmt.Errorf("finding default routes is not yet supported on FreeBSD: %w", errors.ErrUnsupported)
 }
+
+// Tables is for nftables, which FreeBSD has not: there is nothing to tell.
+func Tables(context.Context, func(table string) bool) (<-chan struct{}, error) { return nil, nil }

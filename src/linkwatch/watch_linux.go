@@ -16,7 +16,8 @@ import (
 // holds up the kernel and costs bounded memory: of equal events one remains,
 // of too many a Resync.
 func Watch(ctx context.Context) (<-chan Event, error) {
-	socket, err := subscribe()
+	socket, err := subscribe(unix.NETLINK_ROUTE, unix.RTMGRP_LINK|unix.RTMGRP_IPV4_IFADDR|unix.RTMGRP_IPV6_IFADDR|
+		unix.RTMGRP_IPV4_ROUTE|unix.RTMGRP_IPV6_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("watching links: %w", err)
 	}
@@ -43,14 +44,11 @@ type watcher struct {
 }
 
 // subscribe opens a netlink socket in the caller's network namespace.
-func subscribe() (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+func subscribe(protocol int, groups uint32) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {
 		return nil, err
 	}
-	groups := uint32(unix.RTMGRP_LINK |
-		unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR |
-		unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
 		unix.Close(fd)
 		return nil, err

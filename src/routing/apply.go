@@ -3,7 +3,6 @@ package routing
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -23,18 +22,16 @@ type system interface {
 	snapshot() (Host, error)
 	// check reports what a step of the plan needs and the host lacks.
 	check(steps []Step) error
-	// present says whether a step's object is there now, whoever made it. For
-	// a NoRule: whether the rule is.
+	// present says whether a step's object is there now, whoever made it; for
+	// a NoRule: whether the rule is. Nobody asks for routes.
 	present(Step) (bool, error)
 	sysctl(key string) (value string, siblings map[string]string, err error)
 	// forget makes the host's connection tracking forget what is meant.
 	forget(forgotten) error
 	make(Step) error
 	unmake(Step) error
-	// setFamilies and chainsThere look at nftables: see Host.Sets, and whether
-	// chains of ours are as they were made.
+	// setFamilies looks nft sets up; see Host.Sets.
 	setFamilies(sets []config.NFTSet) map[config.NFTSet]string
-	chainsThere(SetChain) bool
 	// warnings looks for what may stop the tunnel's packets.
 	warnings(iface string) []string
 }
@@ -48,7 +45,8 @@ type Routing struct {
 	journal journal
 	beside  besides // what goes beside the tunnel now
 	stands  []Standing
-	sets    map[config.NFTSet]string // as Host's
+	named   []config.NFTSet          // that bypasses ask for…
+	sets    map[config.NFTSet]string // …and of which these were there: as Host's
 	lacking error                    // what could not be done, though the tunnel works without
 }
 
@@ -167,21 +165,12 @@ func (r *Routing) Bypasses() []Standing {
 	return slices.Clone(r.stands)
 }
 
-// Intact says whether nft sets, and chains beside them, still are as they were
-// when the routing was last looked at; if not, a Refresh is due.
-func (r *Routing) Intact(spec Spec) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !maps.Equal(r.system.setFamilies(spec.sets()), r.sets) {
-		return false
-	}
-	return !slices.ContainsFunc(r.journal.Steps, func(s Step) bool { return s.SetChain != nil && !r.system.chainsThere(*s.SetChain) })
-}
-
 // Warnings says what on the host may stop the tunnel's packets, a sentence
 // each. It changes nothing.
 func (r *Routing) Warnings() []string {
-	if len(r.Steps()) == 0 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.journal.Steps) == 0 {
 		return nil
 	}
 	list := r.system.warnings(r.journal.Interface)
@@ -200,8 +189,9 @@ func (r *Routing) reconcile(spec Spec, shared index) error {
 	if err != nil {
 		return fmt.Errorf("reading the host's routing: %w", err)
 	}
-	host.Sets = r.system.setFamilies(spec.sets())
-	r.sets = host.Sets
+	r.named = spec.sets()
+	r.sets = r.system.setFamilies(r.named)
+	host.Sets = r.sets
 	r.stands = standings(spec, host, r.journal.Slot)
 	mine := indexOf(r.journal.Steps)
 	asBefore(&host, shared)

@@ -70,7 +70,6 @@ func (f *fake) warnings(string) []string                             { return ni
 func (f *fake) present(s Step) (bool, error)                         { return f.there[key(s)], nil }
 func (f *fake) forget(g forgotten) error                             { f.forgot = append(f.forgot, g); return nil }
 func (f *fake) setFamilies([]config.NFTSet) map[config.NFTSet]string { return f.host.Sets }
-func (f *fake) chainsThere(SetChain) bool                            { return true }
 func (f *fake) snapshot() (Host, error) {
 	h := f.host
 	h.Sysctl = map[string]string{}

@@ -283,14 +283,14 @@ func TestBypassSet(t *testing.T) {
 	var changes <-chan struct{}
 	l.local.Do(func() {
 		var err error
-		if changes, err = WatchTables(t.Context()); err != nil {
+		if changes, err = r.Watch(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	})
 	intact := func(when string, want bool) {
 		t.Helper()
 		l.local.Do(func() {
-			if got := r.Intact(spec); got != want {
+			if got := r.Intact(); got != want {
 				t.Errorf("%s: intact %v", when, got)
 			}
 		})

@@ -1,7 +1,6 @@
 package routing
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -27,9 +26,4 @@ func (kernel) warnings(string) []string    { return nil }
 func (kernel) sysctl(string) (string, map[string]string, error) {
 	return "", nil, errFreeBSD
 }
-
 func (kernel) setFamilies([]config.NFTSet) map[config.NFTSet]string { return nil }
-func (kernel) chainsThere(SetChain) bool                            { return true }
-
-// WatchTables is for nftables, which FreeBSD has not.
-func WatchTables(context.Context) (<-chan struct{}, error) { return nil, nil }

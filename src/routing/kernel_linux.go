@@ -168,6 +168,11 @@ func (kernel) present(s Step) (bool, error) {
 			}
 		}
 		return false, err
+	case s.Ruleset != nil:
+		_, err := nft("", "-t", "list", "table", "inet", s.Ruleset.Name)
+		return err == nil, nil
+	case s.SetChain != nil:
+		return chainsPresent(*s.SetChain), nil
 	}
 	return false, nil // a route: its table is ours
 }

@@ -148,8 +148,28 @@ func TestNATFollowsWANs(t *testing.T) {
 		t.Errorf("after the link came back: %q", got)
 	}
 
-	// Somebody flushes the firewall; the next event brings the table back.
+	// Somebody flushes the firewall.
+	var changes <-chan struct{}
+	l.local.Do(func() {
+		var err error
+		if changes, err = local.Watch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !local.Intact() {
+			t.Error("not intact, though nobody touched the firewall")
+		}
+	})
 	l.local.Run("nft flush ruleset")
+	select {
+	case <-changes:
+	case <-time.After(5 * time.Second):
+		t.Error("nobody was told that the ruleset is gone")
+	}
+	l.local.Do(func() {
+		if local.Intact() {
+			t.Error("intact without the ruleset")
+		}
+	})
 	refresh()
 	l.expect(l.local, serverV4, 80, "", "server "+publicV4)
 

@@ -42,6 +42,17 @@ func loadSetChain(c SetChain) error {
 	return err
 }
 
+// chainsPresent says whether the chains are in their table, with rules.
+func chainsPresent(c SetChain) bool {
+	for _, chain := range c.chains() {
+		out, err := nft("", "list", "chain", c.Family, c.Table, chain.name)
+		if err != nil || !strings.Contains(string(out), "ct mark") {
+			return false
+		}
+	}
+	return true
+}
+
 // deleteSetChain deletes the chains, each of which, or its table, may be gone.
 func deleteSetChain(c SetChain) error {
 	for line := range strings.Lines(script(c.remove())) {

@@ -168,7 +168,11 @@ func (p *planner) noARPFlux(devices ...string) {
 	}
 }
 
-func (p *planner) name() string { return "netcombiner-" + p.spec.Interface }
+func (p *planner) name() string { return tableName(p.spec.Interface) }
+
+// tableName is how a tunnel's nftables table is called, and how the names of its
+// chains in others' tables begin.
+func tableName(iface string) string { return "netcombiner-" + iface }
 
 // whole returns the prefix of one address.
 func whole(addr netip.Addr) netip.Prefix { return netip.PrefixFrom(addr, addr.BitLen()) }

@@ -5,7 +5,8 @@
 //	tundevice.Configure("nc0", …)        // the plan needs the interface up
 //	r, err := routing.Apply(dir, spec)
 //	r.Refresh(spec)                      // after each event of package linkwatch,
-//	                                     // and when Remotes or paths changed
+//	                                     // when Remotes or paths changed, and
+//	                                     // when Watch told and it is not Intact
 //	r.Undo()
 //	routing.Cleanup(dir, "nc0")          // after a kill -9, when there is no Apply to come
 //
@@ -93,7 +94,8 @@
 //
 // The host's own firewall is not touched. An accept in a table of ours cannot
 // overrule a drop in another table, so where a forward chain drops by default
-// Warnings says so. IPv6 forwarding is one switch for all devices: a host that
+// Warnings says so. Where the host's firewall is loaded anew and takes our table
+// along ("flush ruleset"), Watch tells, and a Refresh makes it again. IPv6 forwarding is one switch for all devices: a host that
 // did not forward before, and has no firewall, forwards between any of them. In nat mode, answers to a port that the local portal's
 // WAN forwards into the LAN go into the tunnel.
 package routing
