@@ -95,9 +95,10 @@
 // The host's own firewall is not touched. An accept in a table of ours cannot
 // overrule a drop in another table, so where a forward chain drops by default
 // Warnings says so. Where the host's firewall is loaded anew and takes our table
-// along ("flush ruleset"), Watch tells, and a Refresh makes it again. IPv6 forwarding is one switch for all devices: a host that
-// did not forward before, and has no firewall, forwards between any of them. In nat mode, answers to a port that the local portal's
-// WAN forwards into the LAN go into the tunnel.
+// along ("flush ruleset"), Watch tells, and a Refresh makes it again. IPv6
+// forwarding is one switch for all devices: a host that did not forward before,
+// and has no firewall, forwards between any of them. In nat mode, answers to a
+// port that the local portal's WAN forwards into the LAN go into the tunnel.
 package routing
 
 import (
