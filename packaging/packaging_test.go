@@ -315,6 +315,22 @@ func TestBashCompletion(t *testing.T) {
 	}
 }
 
+// What a tunnel that runs can change stands in the help of set and in the manual.
+func TestLiveKeysAreDescribed(t *testing.T) {
+	_, manual, _ := strings.Cut(read(t, "man/netcombiner.8"), "\n.It Cm set\n")
+	manual, _, _ = strings.Cut(manual, "\n.It ")
+	help := commands(t)["set"]
+	for _, key := range slices.Concat(config.LivePath, config.LiveInterface) {
+		word := regexp.MustCompile(`\b` + key + `\b`)
+		if !word.MatchString(manual) {
+			t.Errorf("the manual of set has no %s", key)
+		}
+		if !word.MatchString(help) {
+			t.Errorf("the help of set has no %s", key)
+		}
+	}
+}
+
 // Every command and every option is in the completion of each shell, and the
 // keys that "set" changes are.
 func TestCompletionsKnowEverything(t *testing.T) {
@@ -332,8 +348,8 @@ func TestCompletionsKnowEverything(t *testing.T) {
 					}
 				}
 			}
-			for _, key := range []string{"Metric", "Rate", "Congestion", "Direction", "Quota", "QuotaReset", "Bind", "Remote", "Scheduler"} {
-				if !strings.Contains(commands(t)["set"], key) || !strings.Contains(text, strings.ToLower(key)) {
+			for _, key := range slices.Concat(config.LivePath, config.LiveInterface) {
+				if !regexp.MustCompile(`\b` + strings.ToLower(key) + `\b`).MatchString(text) {
 					t.Errorf("set: no %s", key)
 				}
 			}

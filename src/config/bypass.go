@@ -64,7 +64,7 @@ var bypassFields = []field[Bypass]{
 	{name: "Via", set: func(b *Bypass, v string) error { b.Via = v; return nil }},
 	{name: "IfDown", set: func(b *Bypass, v string) error {
 		var answer string
-		err := oneOf(&answer, v, "neither tunnel nor block", "tunnel", "block")
+		err := OneOf(&answer, v, "neither tunnel nor block", "tunnel", "block")
 		b.Block = answer == "block"
 		return err
 	}},

@@ -38,7 +38,7 @@ type Interface struct {
 	KeyFile   string         // where Key was read from; empty: its own line
 	Address   []netip.Prefix // the tunnel interface's own addresses
 	MTU       int            // bytes, inner packet; 0: auto, follows the paths
-	Suite     string         // "auto", "blake2s", "chacha20poly1305", "aes128gcm", "none"
+	Suite     string         // one of Suites
 	Scheduler string         // "earliest", "greedy", "proportional", "redundant"
 	Routing   Routing
 	// AuthenticateAddresses binds both ends' addresses and ports into every

@@ -33,10 +33,10 @@ const (
 	down = "down"
 )
 
-// What can be set while the tunnel runs.
+// What can be set while the tunnel runs, of a path and of [Interface].
 var (
-	livePath      = []string{"Metric", "Rate", "Congestion", "Direction", "Quota", "QuotaReset", "Bind", "Remote"}
-	liveInterface = []string{"Scheduler", "Fallback"}
+	LivePath      = []string{"Metric", "Rate", "Congestion", "Direction", "Quota", "QuotaReset", "Bind", "Remote"}
+	LiveInterface = []string{"Scheduler", "Fallback"}
 )
 
 // source is what a Config was made of.
@@ -132,7 +132,7 @@ func (c *Config) edit(sections []section, e Edit) ([]section, *misfit) {
 		}
 		return slices.Delete(sections, at, at+1), nil
 	}
-	return sections, sections[at].set(e.Settings, livePath, true)
+	return sections, sections[at].set(e.Settings, LivePath, true)
 }
 
 func (c *Config) editInterface(sections []section, e Edit) ([]section, *misfit) {
@@ -140,7 +140,7 @@ func (c *Config) editInterface(sections []section, e Edit) ([]section, *misfit) 
 		return nil, &misfit{problem: "cannot be added or removed", allowed: "path NAME, bypass PREFIX"}
 	}
 	at := slices.IndexFunc(sections, func(s section) bool { return s.is("Interface") })
-	return sections, sections[at].set(e.Settings, liveInterface, false)
+	return sections, sections[at].set(e.Settings, LiveInterface, false)
 }
 
 func addPath(sections []section, e Edit) ([]section, *misfit) {
@@ -242,7 +242,7 @@ func (s *section) put(key, value string) {
 func (c *Config) Reload(file *Config) (next *Config, restart []string, err error) {
 	own := c.named()
 	sections := slices.DeleteFunc(slices.Clone(own), func(s section) bool { return !s.is("Interface") })
-	for _, key := range liveInterface {
+	for _, key := range LiveInterface {
 		sections[0].put(key, file.valueOf(key))
 	}
 	rest := file.source.sections

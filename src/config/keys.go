@@ -13,39 +13,42 @@ type field[T any] struct {
 	secret bool // the value is never shown
 }
 
+// Suites are the words that Suite can be.
+var Suites = []string{"auto", "blake2s", "chacha20poly1305", "aes128gcm", "none"}
+
 var interfaceFields = []field[Interface]{
-	{name: "Role", set: func(i *Interface, v string) error { return oneOf(&i.Role, v, "not a role", Local, Remote) }},
+	{name: "Role", set: func(i *Interface, v string) error { return OneOf(&i.Role, v, "not a role", Local, Remote) }},
 	{name: "Key", secret: true, set: func(i *Interface, v string) (err error) { i.Key, err = ParseKey(v); return }},
 	{name: "KeyFile", secret: true, set: func(i *Interface, v string) error { i.KeyFile = v; return nil }},
 	{name: "Address", set: func(i *Interface, v string) (err error) { i.Address, err = list(v, parseOwnAddress); return }},
 	{name: "MTU", set: func(i *Interface, v string) (err error) { i.MTU, err = parseMTU(v); return }},
 	{name: "Suite", set: func(i *Interface, v string) error {
-		return oneOf(&i.Suite, v, "not a suite", "auto", "blake2s", "chacha20poly1305", "aes128gcm", "none")
+		return OneOf(&i.Suite, v, "not a suite", Suites...)
 	}},
 	{name: "Scheduler", set: func(i *Interface, v string) error {
-		return oneOf(&i.Scheduler, v, "not a scheduler", "earliest", "greedy", "proportional", "redundant")
+		return OneOf(&i.Scheduler, v, "not a scheduler", "earliest", "greedy", "proportional", "redundant")
 	}},
 	{name: "Routing", set: func(i *Interface, v string) error {
-		return oneOf(&i.Routing, v, "not a kind of routing", RoutingNone, RoutingNAT, RoutingPortal)
+		return OneOf(&i.Routing, v, "not a kind of routing", RoutingNone, RoutingNAT, RoutingPortal)
 	}},
 	{name: "AuthenticateAddresses", set: func(i *Interface, v string) error {
 		var answer string
-		err := oneOf(&answer, v, "neither yes nor no", "yes", "no")
+		err := OneOf(&answer, v, "neither yes nor no", "yes", "no")
 		i.AuthenticateAddresses = answer == "yes"
 		return err
 	}},
 	{name: "Offload", set: func(i *Interface, v string) error {
 		var answer string
-		err := oneOf(&answer, v, "neither auto nor off", "auto", "off")
+		err := OneOf(&answer, v, "neither auto nor off", "auto", "off")
 		i.Offload = answer == "auto"
 		return err
 	}},
 	{name: "MemoryLimit", set: func(i *Interface, v string) (err error) { i.MemoryLimit, err = parseMemory(v); return }},
 	{name: "Metrics", set: func(i *Interface, v string) (err error) { i.Metrics, err = parseMetrics(v); return }},
-	{name: "Log", set: func(i *Interface, v string) error { return oneOf(&i.Log, v, "not a form of log", "text", "json") }},
+	{name: "Log", set: func(i *Interface, v string) error { return OneOf(&i.Log, v, "not a form of log", "text", "json") }},
 	{name: "Fallback", set: func(i *Interface, v string) error {
 		var answer string
-		err := oneOf(&answer, v, "neither direct nor none", "direct", "none")
+		err := OneOf(&answer, v, "neither direct nor none", "direct", "none")
 		i.Fallback = answer == "direct"
 		return err
 	}},
@@ -57,17 +60,17 @@ var interfaceFields = []field[Interface]{
 		i.ClientInterface = v
 		return CheckInterfaceName(v)
 	}},
-	{name: "KeepPorts", set: func(i *Interface, v string) (err error) { i.KeepPorts, err = list(v, parsePort); return }},
+	{name: "KeepPorts", set: func(i *Interface, v string) (err error) { i.KeepPorts, err = list(v, ParsePort); return }},
 }
 
 var pathFields = []field[Path]{
 	{name: "Name", set: func(p *Path, v string) error { p.Name = v; return checkPathName(v) }},
-	{name: "Transport", set: func(p *Path, v string) error { return oneOf(&p.Transport, v, "not a transport", "udp", "tcp", "ip") }},
+	{name: "Transport", set: func(p *Path, v string) error { return OneOf(&p.Transport, v, "not a transport", "udp", "tcp", "ip") }},
 	{name: "Protocol", set: func(p *Path, v string) (err error) { p.Protocol, err = parseProtocol(v); return }},
 	{name: "Bind", set: setBind},
 	{name: "Remote", set: func(p *Path, v string) (err error) { p.Remote, err = parseRemote(v); return }},
 	{name: "Congestion", set: func(p *Path, v string) error {
-		return oneOf(&p.Congestion, v, "not a congestion controller", "bbr", "newreno", "none")
+		return OneOf(&p.Congestion, v, "not a congestion controller", "bbr", "newreno", "none")
 	}},
 	{name: "Rate", set: func(p *Path, v string) (err error) { p.RateDown, p.RateUp, err = parseRates(v); return }},
 	{name: "Metric", set: func(p *Path, v string) (err error) {
@@ -75,7 +78,7 @@ var pathFields = []field[Path]{
 		return
 	}},
 	{name: "Direction", set: func(p *Path, v string) error {
-		return oneOf(&p.Direction, v, "not a direction", Both, Send, Receive)
+		return OneOf(&p.Direction, v, "not a direction", Both, Send, Receive)
 	}},
 	{name: "Quota", set: func(p *Path, v string) (err error) { p.Quota, err = parseQuota(v); return }},
 	{name: "QuotaReset", set: func(p *Path, v string) (err error) {
@@ -85,7 +88,7 @@ var pathFields = []field[Path]{
 }
 
 var listenFields = []field[Listen]{
-	{name: "Transport", set: func(l *Listen, v string) error { return oneOf(&l.Transport, v, "not a transport", "udp", "tcp", "ip") }},
+	{name: "Transport", set: func(l *Listen, v string) error { return OneOf(&l.Transport, v, "not a transport", "udp", "tcp", "ip") }},
 	{name: "Protocol", set: func(l *Listen, v string) (err error) { l.Protocol, err = parseProtocol(v); return }},
 	{name: "Address", set: func(l *Listen, v string) (err error) { l.Address, err = parseListenAddress(v); return }},
 	{name: "Allow", set: func(l *Listen, v string) (err error) { l.Allow, err = list(v, parsePrefix); return }},

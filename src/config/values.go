@@ -9,8 +9,9 @@ import (
 	"unicode"
 )
 
-// oneOf sets *dst to that of the allowed words that v is, whatever its case.
-func oneOf[T ~string](dst *T, v, problem string, allowed ...T) error {
+// OneOf sets *dst to that of the allowed words that v is, whatever its case. Its
+// error is the problem, and what is allowed.
+func OneOf[T ~string](dst *T, v, problem string, allowed ...T) error {
 	words := make([]string, len(allowed))
 	for i, word := range allowed {
 		if strings.EqualFold(v, string(word)) {
@@ -56,7 +57,8 @@ func parseNumber(v string, lowest, highest int, problem string) (int, error) {
 	return int(n), nil
 }
 
-func parsePort(v string) (uint16, error) {
+// ParsePort reads a port, 1 to 65535.
+func ParsePort(v string) (uint16, error) {
 	n, err := parseNumber(v, 1, 65535, "not a port")
 	return uint16(n), err
 }
@@ -173,7 +175,7 @@ func parseRemote(v string) (HostPort, error) {
 	if !hasPort {
 		return HostPort{host, 0}, nil
 	}
-	port, err := parsePort(text)
+	port, err := ParsePort(text)
 	if err != nil {
 		return HostPort{}, badRemote
 	}

@@ -83,11 +83,13 @@ func (a *app) initRemote(args []string) error {
 	fs, both := initFlags("remote")
 	o := setup.RemoteOptions{Expires: 24 * time.Hour}
 	fs.StringVar(&o.Address, "address", "", "")
-	fs.Func("port", "", portFlag(&o.Port))
-	fs.Func("tcp-port", "", portFlag(&o.TCPPort))
+	fs.Func("port", "", func(v string) (err error) { o.Port, err = config.ParsePort(v); return })
+	fs.Func("tcp-port", "", func(v string) (err error) { o.TCPPort, err = config.ParsePort(v); return })
 	fs.BoolVar(&o.NoTCP, "no-tcp", false, "")
-	fs.Func("routing", "", oneOfFlag(&o.Routing, config.RoutingNAT, config.RoutingPortal, config.RoutingNone))
-	fs.Func("suite", "", oneOfFlag(&o.Suite, "auto", "blake2s", "chacha20poly1305", "aes128gcm", "none"))
+	fs.Func("routing", "", func(v string) error {
+		return config.OneOf(&o.Routing, v, "not a kind of routing", config.RoutingNAT, config.RoutingPortal, config.RoutingNone)
+	})
+	fs.Func("suite", "", func(v string) error { return config.OneOf(&o.Suite, v, "not a suite", config.Suites...) })
 	fs.Func("expires", "", func(v string) (err error) { o.Expires, err = parseLifetime(v); return })
 	asQR := fs.Bool("qr", false, "")
 	rest, err := parse(fs, args, 0, 1)
@@ -201,31 +203,6 @@ func (a *app) readToken(arg string) (*token.Token, error) {
 		return nil, err
 	}
 	return token.Parse(string(text))
-}
-
-func portFlag(dst *uint16) func(string) error {
-	return func(v string) error {
-		n, err := strconv.ParseUint(v, 10, 16)
-		if err != nil || n == 0 {
-			return errors.New("not a port; allowed: 1 to 65535")
-		}
-		*dst = uint16(n)
-		return nil
-	}
-}
-
-func oneOfFlag[T ~string](dst *T, allowed ...T) func(string) error {
-	return func(v string) error {
-		var words []string
-		for _, word := range allowed {
-			if strings.EqualFold(v, string(word)) {
-				*dst = word
-				return nil
-			}
-			words = append(words, string(word))
-		}
-		return fmt.Errorf("allowed: %s", strings.Join(words, ", "))
-	}
 }
 
 // parseLifetime is time.ParseDuration with days.

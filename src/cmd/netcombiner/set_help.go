@@ -37,9 +37,9 @@ Example: netcombiner remove nc0 path dsl2
 Example: netcombiner remove nc0 bypass 203.0.113.0/24
 `
 
-const reloadHelp = `Applies the changed file, paths or listeners and the Scheduler; what stays as it
-is notices nothing. What only a restart can change is said. A file with an error
-changes nothing.
+const reloadHelp = `Applies the changed file: paths and bypasses or listeners, Scheduler and Fallback.
+What stays as it is notices nothing, and what only a restart can change is said. A
+file with an error changes nothing.
 
 Example: netcombiner reload nc0
 `
