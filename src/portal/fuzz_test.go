@@ -18,6 +18,7 @@ func FuzzReceive(f *testing.F) {
 		h := wire.Header{Type: t, HasAck: ack, Sequence: sequence}
 		return h.Append(nil)
 	}
+	leave := wire.Leave{Path: 1, Sequence: 2006}
 	join := wire.Join{Name: "x", Direction: wire.DirectionSend}
 	ack := wire.Ack{Ack: 3, Largest: 9, Words: 1, Received: [wire.MaxAckWords]uint64{5}}
 	f.Add(append(innerWith(header(wire.TypeData, false, 2000)), 0, 0, 0, 0, 0, 0, 0, 0, 0, 9), true)
@@ -25,6 +26,9 @@ func FuzzReceive(f *testing.F) {
 	f.Add(ack.Append(header(wire.TypeAck, true, 2002)), false)
 	f.Add(wire.AppendFrame(header(wire.TypeControl, false, 2003), wire.FrameChallenge, make([]byte, wire.ChallengeSize)), false)
 	f.Add(wire.AppendFrame(header(wire.TypeControl, false, 2004), wire.FrameClose, nil), true)
+	f.Add(leave.Append(header(wire.TypeControl, false, 2006)), true)  // of another path
+	f.Add(leave.Append(header(wire.TypeControl, false, 2007)), false) // which nobody asked for
+	f.Add(wire.Leave{Sequence: 2008}.Append(header(wire.TypeControl, false, 2008)), true)
 	f.Add(wire.AppendFrame(header(wire.TypeControl, false, 2005), wire.FrameHello, make([]byte, 100)), true)
 	f.Fuzz(func(t *testing.T, m []byte, toRemote bool) {
 		if len(m) > 1500 {

@@ -67,6 +67,8 @@ var exampleAck = Ack{Ack: 1000, Nack: 990, Largest: 1005, ReceivedAt: 123456, De
 var exampleJoin = Join{Metric: 10, Direction: DirectionSend | DirectionReceive,
 	Congestion: CongestionNewReno, Rate: 40e6, Name: "dsl"}
 
+var exampleLeave = Leave{Path: 63, Sequence: 0x01020304}
+
 func TestAckRoundTrip(t *testing.T) {
 	m := exampleAck.Append(nil)
 	if len(m) != exampleAck.Size() {
@@ -90,6 +92,7 @@ func TestAckRoundTrip(t *testing.T) {
 func TestFrames(t *testing.T) {
 	m := exampleJoin.Append(nil)
 	m = AppendFrame(m, FrameChallenge, []byte("12345678"))
+	m = exampleLeave.Append(m)
 	m = append(m, make([]byte, 20)...) // padding
 	f, m, err := NextFrame(m)
 	if err != nil || f.Type != FrameJoin {
@@ -107,11 +110,32 @@ func TestFrames(t *testing.T) {
 		t.Fatal(f, err)
 	}
 	f, m, err = NextFrame(m)
+	if err != nil || f.Type != FrameLeave {
+		t.Fatal(f, err)
+	}
+	if l, err := ParseLeave(f.Body); l != exampleLeave || err != nil {
+		t.Error(l, err)
+	}
+	f, m, err = NextFrame(m)
 	if err != nil || f.Type != FramePadding || len(m) != 0 {
 		t.Fatal(f, m, err)
 	}
 	if _, _, err := NextFrame([]byte{99, 0, 0}); err == nil {
 		t.Error("an unknown frame is accepted")
+	}
+}
+
+func TestMalformedLeaves(t *testing.T) {
+	good := exampleLeave.Append(nil)[frameHeader:]
+	for name, m := range map[string][]byte{
+		"empty":   nil,
+		"cut":     good[:leaveLength-1],
+		"long":    append(good[:leaveLength:leaveLength], 0),
+		"path 64": append([]byte{MaxPaths}, good[1:]...),
+	} {
+		if _, err := ParseLeave(m); err != ErrMalformed {
+			t.Errorf("%s: err = %v", name, err)
+		}
 	}
 }
 
@@ -125,7 +149,8 @@ func TestVectors(t *testing.T) {
 		"header: data, ack, epoch 2, path 5, sequence 0x01020304":            hex.EncodeToString(header.Append(nil)),
 		"ack: 1000/990, largest 1005, at 123456, delay 7, 2^31, 2 words":     hex.EncodeToString(exampleAck.Append(nil)),
 		"join: metric 10, both directions, newreno, 40 Mbit/s, name \"dsl\"": hex.EncodeToString(exampleJoin.Append(nil)),
-		"challenge: \"12345678\"": hex.EncodeToString(AppendFrame(nil, FrameChallenge, []byte("12345678"))),
+		"leave: path 63, next sequence 0x01020304":                           hex.EncodeToString(exampleLeave.Append(nil)),
+		"challenge: \"12345678\"":                                            hex.EncodeToString(AppendFrame(nil, FrameChallenge, []byte("12345678"))),
 	}
 	const file = "testdata/vectors.json"
 	if *update {
@@ -152,6 +177,7 @@ func FuzzParse(f *testing.F) {
 	h := Header{Type: TypeData, HasAck: true, Epoch: 1, Path: 2, Sequence: 3}
 	f.Add(append(exampleAck.Append(h.Append(nil)), "payload"...))
 	f.Add(exampleJoin.Append((&Header{Type: TypeControl}).Append(nil)))
+	f.Add(exampleLeave.Append((&Header{Type: TypeControl}).Append(nil)))
 	f.Fuzz(func(t *testing.T, m []byte) {
 		h, rest, err := ParseHeader(m)
 		if err != nil {
@@ -173,8 +199,16 @@ func FuzzParse(f *testing.F) {
 			if fr, rest, err = NextFrame(rest); err != nil {
 				return
 			}
-			if fr.Type == FrameJoin {
-				ParseJoin(fr.Body)
+			written := AppendFrame(nil, fr.Type, fr.Body)
+			switch fr.Type {
+			case FrameJoin:
+				if j, err := ParseJoin(fr.Body); err == nil && !bytes.Equal(j.Append(nil), written) {
+					t.Fatalf("%x parsed and written is %x", written, j.Append(nil))
+				}
+			case FrameLeave:
+				if l, err := ParseLeave(fr.Body); err == nil && !bytes.Equal(l.Append(nil), written) {
+					t.Fatalf("%x parsed and written is %x", written, l.Append(nil))
+				}
 			}
 		}
 	})
