@@ -3,6 +3,7 @@ package portal
 import (
 	"netcombiner/src/path"
 	"netcombiner/src/quota"
+	"netcombiner/src/wire"
 )
 
 // tally is what the paths carried and the book does not have yet. Paths come
@@ -10,15 +11,23 @@ import (
 // counters begin at 0.
 type tally struct {
 	counted map[*path.Path]quota.Traffic // of its counters, that was taken
-	gone    map[string]quota.Traffic     // of paths that are no more, by name
+	gone    map[string]quota.Traffic     // of paths that are no more, by name: maxGone, and the others
 }
+
+// maxGone is how many paths that went are told apart until the book is looked at. A
+// peer may have paths come and go, each with another name, as fast as it can send.
+const maxGone = wire.MaxPaths
 
 // leave notes what p, which is about to be forgotten, carried in the end.
 func (t *tally) leave(p *path.Path) {
 	if t.gone == nil {
 		t.gone = map[string]quota.Traffic{}
 	}
-	t.gone[p.Name] = t.gone[p.Name].Plus(traffic(p).Minus(t.counted[p]))
+	name := p.Name
+	if _, known := t.gone[name]; !known && len(t.gone) >= maxGone {
+		name = quota.Others
+	}
+	t.gone[name] = t.gone[name].Plus(traffic(p).Minus(t.counted[p]))
 	delete(t.counted, p)
 }
 

@@ -1,10 +1,12 @@
 package portal
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
 	"netcombiner/src/path"
+	"netcombiner/src/quota"
 	"netcombiner/src/wire"
 )
 
@@ -185,5 +187,33 @@ func TestTheRemoteIsToldForAWhile(t *testing.T) {
 	}
 	if told < partTries {
 		t.Errorf("told %d times", told)
+	}
+}
+
+// TestAPeerThatNamesPathsForEver: what is remembered of them is bounded, and none
+// of what they carried is lost.
+func TestAPeerThatNamesPathsForEver(t *testing.T) {
+	p := newParter(t)
+	k := p.remote.core
+	for i := range 1000 {
+		q, err := k.addPath(p.now, path.Fixed{ID: 2, Datagram: true}, path.Settings{Name: fmt.Sprint("path", i), Congestion: "none"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.RxBytes = 1
+		k.dropPath(p.now, q)
+	}
+	if n := len(k.tally.gone); n != maxGone+1 {
+		t.Errorf("%d names are remembered", n)
+	}
+	sum, others := uint64(0), uint64(0)
+	k.tally.take(nil, func(name string, carried quota.Traffic) {
+		sum += carried.RxBytes
+		if name == quota.Others {
+			others = carried.RxBytes
+		}
+	})
+	if sum != 1000 || others != 1000-maxGone {
+		t.Errorf("%d bytes of 1000 are counted, %d of them as the others'", sum, others)
 	}
 }

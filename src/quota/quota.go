@@ -19,6 +19,7 @@ package quota
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -86,6 +87,18 @@ func (b *Book) Replan(plans []Plan) {
 	}
 	for path, a := range before {
 		b.idle[path] = a.months
+	}
+	b.forgetIdle()
+}
+
+// forgetIdle bounds the paths that have no quota: those go first whose count is
+// of the oldest month, for it matters least.
+func (b *Book) forgetIdle() {
+	for len(b.idle) > maxNames {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(b.idle)), func(x, y string) int {
+			return cmp.Or(cmp.Compare(b.idle[x][0].Begins, b.idle[y][0].Begins), cmp.Compare(x, y))
+		})
+		delete(b.idle, oldest)
 	}
 }
 

@@ -29,10 +29,12 @@ const (
 	// totalsKept is how many months the totals go back: a year, and the current one.
 	totalsKept = 13
 	// maxNames is how many paths a month tells apart, for live changes may make
-	// any number of them; others counts the rest.
+	// any number of them; Others counts the rest.
 	maxNames = 128
-	others   = "(others)"
 )
+
+// Others stands in the totals for all paths that are not told apart.
+const Others = "(others)"
 
 // totals are what all carried in a month.
 type totals struct {
@@ -47,7 +49,7 @@ func (t totals) plus(o totals) totals {
 	t.Tunnel = t.Tunnel.Plus(o.Tunnel)
 	for name, a := range o.Paths {
 		if _, known := t.Paths[name]; !known && len(t.Paths) >= maxNames {
-			name = others
+			name = Others
 		}
 		t.Paths[name] = t.Paths[name].Plus(a)
 	}
@@ -58,7 +60,7 @@ func (t totals) minus(o totals) totals {
 	t.Tunnel = t.Tunnel.Minus(o.Tunnel)
 	for name, a := range o.Paths {
 		if _, known := t.Paths[name]; !known {
-			name = others
+			name = Others
 		}
 		if left := t.Paths[name].Minus(a); left == (Traffic{}) {
 			delete(t.Paths, name)

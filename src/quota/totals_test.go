@@ -75,15 +75,36 @@ func TestPathNamesAreBounded(t *testing.T) {
 	for _, c := range paths {
 		sum += c.TxBytes
 	}
-	if len(paths) > maxNames+1 || sum != 1000 || paths[others].TxBytes != 1000-maxNames {
-		t.Errorf("%d names, %d bytes, %d of them others'", len(paths), sum, paths[others].TxBytes)
+	if len(paths) > maxNames+1 || sum != 1000 || paths[Others].TxBytes != 1000-maxNames {
+		t.Errorf("%d names, %d bytes, %d of them others'", len(paths), sum, paths[Others].TxBytes)
 	}
 	u.jump("2026-12-02 00:00") // and the hour that moves knows which name is whose
 	u.pass(30*time.Minute, 1)
 	u.Count("path 2000", Traffic{TxBytes: 5})
 	u.pass(31*time.Minute, 1)
-	if got := u.Months()[1].Paths[others].TxBytes; got != 1000-maxNames {
+	if got := u.Months()[1].Paths[Others].TxBytes; got != 1000-maxNames {
 		t.Errorf("November's others carried %d bytes afterwards", got)
+	}
+}
+
+// Nor with quotas of paths that are no more; those of the past go first.
+func TestQuotasOfOldPathsAreBounded(t *testing.T) {
+	u := newTester(t, filepath.Join(t.TempDir(), "q"), 1)
+	for i := range 300 {
+		name := fmt.Sprintf("path%03d", i)
+		u.Replan([]Plan{{Path: name, Limit: gb, Day: 1}})
+		u.Observe(u.now, u.wall.AddDate(0, i/100, 0))
+		u.Count(name, Traffic{TxBytes: 5})
+	}
+	u.Replan(nil)
+	u.restart()
+	if n := len(u.idle); n != maxNames {
+		t.Errorf("%d paths without a quota are remembered", n)
+	}
+	for name, want := range map[string]bool{"path000": false, "path171": false, "path200": true, "path299": true} {
+		if _, kept := u.idle[name]; kept != want {
+			t.Errorf("%s is remembered: %v", name, kept)
+		}
 	}
 }
 
