@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -180,12 +181,13 @@ func (l *local) name(i int) string {
 	if name := l.WANs[i].Name; name != "" {
 		return name
 	}
-	return strings.Map(func(r rune) rune { // what an interface may be called and a path not
+	name := strings.Map(func(r rune) rune { // what an interface may be called and a path not
 		if r == '+' || r == '=' {
 			return '-'
 		}
 		return r
 	}, strings.TrimLeft(l.WANs[i].Device, "-_.+="))
+	return cmp.Or(name, fmt.Sprintf("path%d", i+1))
 }
 
 // body is the configuration.
