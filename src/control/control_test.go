@@ -2,7 +2,6 @@ package control
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -233,21 +232,4 @@ func TestAnswer(t *testing.T) {
 	if !strings.Contains(got, `"ok":false,"error":"json:`) {
 		t.Errorf("a status that JSON cannot hold: %s", got)
 	}
-}
-
-// FuzzAnswer: whatever the request, the answer is one line with one object.
-func FuzzAnswer(f *testing.F) {
-	for _, seed := range []string{`{"command":"status"}`, `{"command":"down"}`, `{`, `[]`, `{"command":3}`, "{\"command\":\"\xff\"}"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, request []byte) {
-		got := answer(request, &daemon{})
-		var r Response
-		if err := json.Unmarshal(got, &r); err != nil || strings.Count(string(got), "\n") != 1 || r.OK == (r.Error != "") {
-			t.Fatalf("%q: %v", got, err)
-		}
-		if len(got) > MaxLine {
-			t.Fatalf("%d bytes", len(got))
-		}
-	})
 }
