@@ -163,6 +163,19 @@ func await(t *testing.T, ended <-chan error) error {
 	}
 }
 
+// askDown asks the tunnel to stop, as "netcombiner down" does.
+func askDown(t *testing.T) {
+	t.Helper()
+	c, err := control.Dial("nc0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Down(); err != nil {
+		t.Error(err)
+	}
+}
+
 func checkNothingLeft(t *testing.T) {
 	t.Helper()
 	entries, err := os.ReadDir(control.Dir)
@@ -181,14 +194,7 @@ func TestOrder(t *testing.T) {
 	for name, stop := range map[string]func(t *testing.T, signal func()){
 		"signal": func(_ *testing.T, signal func()) { signal() },
 		"down": func(t *testing.T, _ func()) {
-			c, err := control.Dial("nc0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			if err := c.Down(); err != nil {
-				t.Error(err)
-			}
+			askDown(t)
 			checkNothingLeft(t) // already when down returns
 		},
 	} {

@@ -43,14 +43,7 @@ func TestMetricsAreServed(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, text)
 		}
 	}
-	c, err := control.Dial("nc0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Down(); err != nil {
-		t.Fatal(err)
-	}
+	askDown(t)
 	if err := await(t, ended); err != nil {
 		t.Fatal(err)
 	}

@@ -60,14 +60,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 			if left, ok := os.LookupEnv("NOTIFY_SOCKET"); ok {
 				t.Errorf("the commands that we run are to speak to %s, too", left)
 			}
-			c, err := control.Dial("nc0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			if err := c.Down(); err != nil {
-				t.Error(err)
-			}
+			askDown(t)
 			expect(t, next, "STOPPING=1\nSTATUS=stopping")
 			if err := await(t, result); err != nil {
 				t.Error(err)

@@ -30,29 +30,40 @@ func newDouble(t *testing.T, directories ...string) *double {
 	return d
 }
 
+// enabling and disabling are how commands begin that make, and take away, the trace
+// of a service that starts at boot; the service's name follows.
+var (
+	enabling = map[string]string{
+		"systemctl --quiet enable ": "/etc/systemd/system/multi-user.target.wants/",
+		"rc-update --quiet add ":    "/etc/runlevels/default/",
+		"update-rc.d netcombiner":   "/etc/rc2.d/S01netcombiner",
+		"chkconfig --add ":          "/etc/rc3.d/S01",
+	}
+	disabling = map[string]string{
+		"systemctl --quiet disable ": "/etc/systemd/system/multi-user.target.wants/",
+		"rc-update --quiet del ":     "/etc/runlevels/default/",
+		"update-rc.d -f ":            "/etc/rc2.d/S01",
+		"chkconfig --del ":           "/etc/rc3.d/S01",
+	}
+)
+
 func (d *double) run(name string, args ...string) error {
 	line := strings.TrimPrefix(strings.Join(append([]string{name}, args...), " "), d.Root)
 	d.ran = append(d.ran, line)
-	words := strings.Fields(line)
-	enable := func(trace string) error { return os.WriteFile(d.path(trace), nil, 0o600) }
-	disable := func(trace string) error { return os.Remove(d.path(trace)) }
-	switch {
-	case strings.HasPrefix(line, "systemctl --quiet enable"):
-		return enable("/etc/systemd/system/multi-user.target.wants/" + words[3])
-	case strings.HasPrefix(line, "systemctl --quiet disable"):
-		return disable("/etc/systemd/system/multi-user.target.wants/" + words[3])
-	case strings.HasPrefix(line, "rc-update --quiet add"):
-		return enable("/etc/runlevels/default/" + words[3])
-	case strings.HasPrefix(line, "rc-update --quiet del"):
-		return disable("/etc/runlevels/default/" + words[3])
-	case strings.HasPrefix(line, "update-rc.d -f"):
-		return disable("/etc/rc2.d/S01" + words[2])
-	case strings.HasPrefix(line, "update-rc.d"):
-		return enable("/etc/rc2.d/S01" + words[1])
-	case strings.HasPrefix(line, "chkconfig --add"):
-		return enable("/etc/rc3.d/S01" + words[2])
-	case strings.HasPrefix(line, "chkconfig --del"):
-		return disable("/etc/rc3.d/S01" + words[2])
+	trace := func(of map[string]string) string {
+		for begin, place := range of {
+			if rest, ok := strings.CutPrefix(line, begin); ok {
+				service, _, _ := strings.Cut(rest, " ")
+				return d.path(place + service)
+			}
+		}
+		return ""
+	}
+	if made := trace(enabling); made != "" {
+		return os.WriteFile(made, nil, 0o600)
+	}
+	if gone := trace(disabling); gone != "" {
+		return os.Remove(gone)
 	}
 	return nil
 }
