@@ -16,7 +16,7 @@ type Config struct {
 	Bypasses  []Bypass // local portal
 
 	source source // for Edit and Reload
-	Lines  Lines  // where some of it stands
+	lines  lines  // where some of it stands, for Clashes
 }
 
 // DefaultMemoryLimit is half of a small router's memory, in bytes. Half of that

@@ -29,7 +29,7 @@ func mustKey(t testing.TB) Key {
 
 func compareConfigs(t *testing.T, got, want *Config) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Config{}, "Lines", "source"), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Config{}, "lines", "source"), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)

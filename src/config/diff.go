@@ -22,8 +22,8 @@ func (c *Changes) Empty() bool {
 		len(c.AddListens)+len(c.RemoveListens)+len(c.SetListens) == 0
 }
 
-// Diff compares what a tunnel that runs can change. The rest of [Interface] is
-// to be the same; see Reload.
+// Diff compares what the portal of a tunnel that runs can change: bypasses and
+// Fallback are the routing's. The rest of [Interface] is to be the same; see Reload.
 func Diff(from, to *Config) (c Changes) {
 	c.Scheduler = from.Interface.Scheduler != to.Interface.Scheduler
 	c.AddPaths, c.RemovePaths, c.SetPaths = compare(from.Paths, to.Paths, SamePath)

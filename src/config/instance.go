@@ -37,9 +37,9 @@ func Instances(dir string) (all []Instance, err error) {
 	return all, err
 }
 
-// Lines tells where in its file a Config has what only one tunnel of a host can
+// lines tells where in its file a Config has what only one tunnel of a host can
 // have: line numbers from 1.
-type Lines struct {
+type lines struct {
 	Address, Key, Routing, Metrics int
 	Listens                        []int // their Address
 }
@@ -54,10 +54,10 @@ type door struct {
 // doors are an instance's [Listen]s, and its Metrics, which is one over TCP.
 func (i Instance) doors() (all []door) {
 	for n, l := range i.Listens {
-		all = append(all, door{l, "[Listen]", "Address", at(i.Lines.Listens, n)})
+		all = append(all, door{l, "[Listen]", "Address", at(i.lines.Listens, n)})
 	}
 	if m := i.Config.Interface.metricsDoor(); m.Address.IsValid() {
-		all = append(all, door{m, "Metrics", "Metrics", i.Lines.Metrics})
+		all = append(all, door{m, "Metrics", "Metrics", i.lines.Metrics})
 	}
 	return all
 }
@@ -127,7 +127,7 @@ func (p *pair) twoEnds() bool {
 // keys refuses one key for two homes: each could pass for the other.
 func (p *pair) keys() {
 	if p.sameKey() {
-		p.fail(p.b.Lines.Key, "Key", "", p.a.Lines.Key, "the one of", "a key for each tunnel (netcombiner genkey), or one home could pass for the other")
+		p.fail(p.b.lines.Key, "Key", "", p.a.lines.Key, "the one of", "a key for each tunnel (netcombiner genkey), or one home could pass for the other")
 	}
 }
 
@@ -135,7 +135,7 @@ func (p *pair) addresses() {
 	for _, x := range p.a.Config.Interface.Address {
 		for _, y := range p.b.Config.Interface.Address {
 			if x.Overlaps(y) && !x.Addr().IsLinkLocalUnicast() {
-				p.fail(p.b.Lines.Address, "Address", y.String(), p.a.Lines.Address, fmt.Sprintf("overlaps with %v of", x), "addresses of its own")
+				p.fail(p.b.lines.Address, "Address", y.String(), p.a.lines.Address, fmt.Sprintf("overlaps with %v of", x), "addresses of its own")
 			}
 		}
 	}
@@ -161,8 +161,8 @@ func (p *pair) public(taker, listener Instance) {
 	for n, l := range listener.Listens {
 		a := l.Address.Addr()
 		if len(i.PublicAddress) == 0 || a.IsUnspecified() || slices.Contains(i.PublicAddress, a) {
-			p.found = append(p.found, &Error{File: listener.File, Line: at(listener.Lines.Listens, n), Key: "Address", Value: l.place(),
-				Problem: fmt.Sprintf("its client gets all that comes there, by the Routing = portal of %s:%d", taker.File, taker.Lines.Routing),
+			p.found = append(p.found, &Error{File: listener.File, Line: at(listener.lines.Listens, n), Key: "Address", Value: l.place(),
+				Problem: fmt.Sprintf("its client gets all that comes there, by the Routing = portal of %s:%d", taker.File, taker.lines.Routing),
 				Allowed: "an address that is not a PublicAddress there"})
 		}
 	}

@@ -2,15 +2,14 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 )
 
 const (
-	// FirstPort is where the first tunnel of a host listens, in the examples and by Free.
-	FirstPort = 4725
+	// firstPort is where the first tunnel of a host listens, in the examples and by Free.
+	firstPort = 4725
 	// MaxPlaces is how many tunnels Free finds room for on one host.
 	MaxPlaces = 1000
 )
@@ -25,7 +24,7 @@ var (
 // Place is what a tunnel has for itself on a host with others: nc57 gets all
 // by the number 57, so that the one tells the other.
 type Place struct {
-	Port   uint16         // to listen at, over UDP and TCP: FirstPort + 57
+	Port   uint16         // to listen at, over UDP and TCP: firstPort + 57
 	Remote []netip.Prefix // Address of the remote portal: an IPv4 /31, an IPv6 /127
 	Local  []netip.Prefix // Address of the local portal
 }
@@ -50,19 +49,6 @@ func Free(iface string, existing []Instance, usable func(Place) bool) (Place, er
 	return Place{}, errors.New("every port and address that a tunnel could have is taken: write Address and the [Listen] by hand")
 }
 
-// FreeName finds the first of nc0, nc1, … that no instance is called.
-func FreeName(existing []Instance) string {
-	taken := make(map[string]bool)
-	for _, e := range existing {
-		taken[e.Interface] = true
-	}
-	for n := 0; ; n++ {
-		if name := fmt.Sprintf("nc%d", n); !taken[name] {
-			return name
-		}
-	}
-}
-
 // number is what an interface's name ends with, where that is a place's.
 func number(iface string) (n int, ok bool) {
 	digits := iface[len(strings.TrimRight(iface, "0123456789")):]
@@ -77,7 +63,7 @@ func place(n int) Place {
 	}
 	r4, l4 := pair(firstAddress4)
 	r6, l6 := pair(firstAddress6)
-	return Place{Port: uint16(FirstPort + n), Remote: []netip.Prefix{r4, r6}, Local: []netip.Prefix{l4, l6}}
+	return Place{Port: uint16(firstPort + n), Remote: []netip.Prefix{r4, r6}, Local: []netip.Prefix{l4, l6}}
 }
 
 // add returns the address n after a, n below 65536.

@@ -52,7 +52,7 @@ func (p *parser) build(sections []section) *Config {
 	p.checkListens(c.Listens, listens)
 	p.checkMetrics(&c.Interface, own, c.Listens, listens)
 	p.checkBypasses(c, own, bypasses)
-	c.Lines = linesOf(own, listens)
+	c.lines = linesOf(own, listens)
 	if least := c.LeastMemory(); c.Interface.MemoryLimit > 0 && c.Interface.MemoryLimit < least && len(p.errs) == 0 {
 		p.fail(own.at("MemoryLimit"), "MemoryLimit", "", &fault{"too little for so many [Path]s or [Listen]s of this MTU", fmt.Sprintf("%dMB or more", (least+999_999)/1_000_000)})
 	}
@@ -60,8 +60,8 @@ func (p *parser) build(sections []section) *Config {
 }
 
 // linesOf is what Clashes tells of a configuration.
-func linesOf(own given, listens []given) Lines {
-	l := Lines{Address: own.at("Address"), Key: own.at("Key"), Routing: own.at("Routing"), Metrics: own.at("Metrics")}
+func linesOf(own given, listens []given) lines {
+	l := lines{Address: own.at("Address"), Key: own.at("Key"), Routing: own.at("Routing"), Metrics: own.at("Metrics")}
 	if own.has("KeyFile") {
 		l.Key = own.at("KeyFile")
 	}

@@ -70,8 +70,8 @@ type Service struct {
 
 type command []string
 
-// ErrUnknown says that no known manager runs this host's services.
-var ErrUnknown = errors.New("neither systemd nor OpenRC nor SysV init runs this host's services")
+// errUnknown says that no known manager runs this host's services.
+var errUnknown = errors.New("neither systemd nor OpenRC nor SysV init runs this host's services")
 
 // Find returns the service of iface, which need not be installed, under the
 // manager that runs this host.
@@ -85,11 +85,11 @@ func (h Host) Find(iface string) (*Service, error) {
 	case h.has("/run/openrc"):
 		return h.openRC(iface), nil
 	case h.has("/etc/openwrt_release"):
-		return nil, fmt.Errorf("%w: on OpenWrt procd does, which \"netcombiner service\" does not know", ErrUnknown)
+		return nil, fmt.Errorf("%w: on OpenWrt procd does, which \"netcombiner service\" does not know; let /etc/rc.local run \"netcombiner %s\"", errUnknown, iface)
 	case h.has("/etc/init.d") && h.has("/etc/rc2.d"):
 		return h.sysV(iface), nil
 	}
-	return nil, fmt.Errorf("%w: let what does run \"netcombiner -f %s\"", ErrUnknown, iface)
+	return nil, fmt.Errorf("%w: let what does run \"netcombiner -f %s\"", errUnknown, iface)
 }
 
 func (h Host) systemd(iface string) *Service {

@@ -5,8 +5,6 @@ package testbed
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net/netip"
@@ -130,15 +128,13 @@ func (m *many) close() {
 // all are up.
 func (m *many) start(ctx context.Context, count int) error {
 	var all []config.Instance
-	for range count {
-		iface := config.FreeName(all)
+	for i := range count {
+		iface := fmt.Sprintf("nc%d", i)
 		place, err := config.Free(iface, all, nil)
 		if err != nil {
 			return err
 		}
-		secret := make([]byte, 32)
-		rand.Read(secret)
-		head := fmt.Sprintf("[Interface]\nKey = %s\n", base64.StdEncoding.EncodeToString(secret))
+		head := fmt.Sprintf("[Interface]\nKey = %s\n", config.GenerateKey().Base64())
 		far := fmt.Sprintf("%sRole = remote\nRouting = nat\nAddress = %v, %v\n[Listen]\nAddress = [::]:%d\n", head, place.Remote[0], place.Remote[1], place.Port)
 		near := fmt.Sprintf("%sRole = local\nAddress = %v, %v\n[Path]\nBind = eth0\nRemote = %v:%d\n", head, place.Local[0], place.Local[1], m.host.address.Addr(), place.Port)
 		c, err := config.Parse(iface+".conf", strings.NewReader(far))

@@ -113,8 +113,8 @@ func seconds(t time.Time) uint32 {
 	return uint32(t.Unix())
 }
 
-// ErrMangled says that a text began like a token and is not whole.
-var ErrMangled = errors.New("the token is mangled: copied whole?")
+// errMangled says that a text began like a token and is not whole.
+var errMangled = errors.New("the token is mangled: copied whole?")
 
 // Parse reads what Encode wrote. Blanks and line breaks in it, as terminals and
 // mails put there, do no harm. No error ever quotes the text.
@@ -137,11 +137,11 @@ func Parse(text string) (*Token, error) {
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
 	if err != nil || len(b) < 4 {
-		return nil, ErrMangled
+		return nil, errMangled
 	}
 	b, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	if crc32.ChecksumIEEE(b) != sum {
-		return nil, ErrMangled
+		return nil, errMangled
 	}
 	t, err := decode(b)
 	if err == nil {
