@@ -282,6 +282,20 @@ func TestTheMTUFollowsTheSmallestPath(t *testing.T) {
 	})
 }
 
+// The TUN has it as soon as the search is over, though nothing else happens then.
+func TestTheTUNLearnsTheMTUAtOnce(t *testing.T) {
+	sim(t, 1, []linkSpec{link(mbit(8), 20*time.Millisecond), link(mbit(8), 25*time.Millisecond)}, func(tn *tunnel) {
+		tn.start()
+		time.Sleep(2 * time.Second) // the next sign of life is due in 13
+		for _, e := range []*end{tn.local, tn.remote} {
+			mtu, tun := e.portal.Status().MTU, e.host.Tun().MTU()
+			if full := 1500 - 60 - ackRoom; mtu > full || mtu < full-4 || tun != mtu {
+				t.Errorf("%s portal: MTU %d, that of its TUN %d", e.portal.Status().Role, mtu, tun)
+			}
+		}
+	})
+}
+
 func TestAPathMayBeOneDirectional(t *testing.T) {
 	a, b := link(mbit(8), 5*time.Millisecond), link(mbit(8), 5*time.Millisecond)
 	a.edit = func(p *config.Path) { p.Direction = config.Send }

@@ -101,6 +101,7 @@ type Portal struct {
 	listens []*listening           // of the remote portal
 	alarm   *time.Timer
 	alarmAt mono.Time
+	resized chan struct{} // the TUN is to learn of another mtu
 	closed  bool
 
 	applying sync.Mutex     // held by Apply, which waits
@@ -180,7 +181,7 @@ func (p *Portal) Run(ctx context.Context, ready func()) error {
 	ctx, p.cancel = context.WithCancelCause(ctx)
 	defer p.cancel(nil)
 	p.ctx = ctx
-	p.alarm = time.NewTimer(time.Hour)
+	p.alarm, p.resized = time.NewTimer(time.Hour), make(chan struct{}, 1)
 	p.openQuotas()
 	if err := p.open(); err != nil {
 		p.cancel(err)
@@ -299,7 +300,7 @@ func (p *Portal) do(f func(now mono.Time)) {
 	if t := p.core.session.Table(); t != p.keys.Load() {
 		p.keys.Store(t)
 	}
-	p.mtu.Store(int64(p.core.mtu))
+	p.resize()
 	p.setAlarm(now)
 	p.mu.Unlock()
 
@@ -315,16 +316,30 @@ func (p *Portal) do(f func(now mono.Time)) {
 	}
 }
 
+// resize has the TUN follow the core's MTU. Under the lock.
+func (p *Portal) resize() {
+	if mtu := int64(p.core.mtu); p.mtu.Swap(mtu) != mtu {
+		select {
+		case p.resized <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// alarmSlack is how much later than needed the timekeeper is not woken: to put
+// the alarm off costs more than to wake under load, and less when all is idle.
+const alarmSlack = time.Second
+
 // setAlarm makes the timekeeper wake when the core next has something to do.
 // Under the lock, after every change to the core.
 func (p *Portal) setAlarm(now mono.Time) {
-	if at := p.core.deadline(now); at < p.alarmAt || p.alarmAt <= now {
+	if at := p.core.deadline(now); at < p.alarmAt || p.alarmAt <= now || at.Sub(p.alarmAt) > alarmSlack {
 		p.alarmAt = at
 		p.alarm.Reset(at.Sub(now))
 	}
 }
 
-// keepTime calls the core when something is due, and keeps the TUN's MTU.
+// keepTime calls the core when something is due, and sets the TUN's MTU.
 func (p *Portal) keepTime(ctx context.Context) {
 	mtu := 0
 	for {
@@ -337,6 +352,7 @@ func (p *Portal) keepTime(ctx context.Context) {
 		p.do(func(mono.Time) {})
 		select {
 		case <-p.alarm.C:
+		case <-p.resized:
 		case <-ctx.Done():
 			return
 		}
