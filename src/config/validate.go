@@ -102,7 +102,11 @@ func (p *parser) checkInterface(i *Interface, g given) {
 	if i.AuthenticateAddresses && i.Suite == "none" {
 		p.fail(g.at("AuthenticateAddresses"), "AuthenticateAddresses", "yes", &fault{"needs a MAC, and Suite = none has none", "no, or another Suite"})
 	}
+	p.checkRouting(i, g)
+}
 
+// checkRouting holds Routing to the keys that it needs, and those that only it knows.
+func (p *parser) checkRouting(i *Interface, g given) {
 	if i.Routing != RoutingPortal {
 		for _, key := range []string{"PublicAddress", "ClientInterface", "KeepPorts"} {
 			if g.has(key) {

@@ -31,7 +31,13 @@ func Warnings(path string, c *Config) []string {
 	if m := c.Interface.Metrics; m.IsValid() && !(m.Addr().IsLoopback() || m.Addr().IsPrivate() || m.Addr().IsLinkLocalUnicast()) {
 		warn("Metrics = %v: whoever reaches that address reads names, states and traffic of the paths; 127.0.0.1:%d is for this host alone", m, m.Port())
 	}
+	pathWarnings(c.Paths, warn)
+	bypassWarnings(c, warn)
+	return all
+}
 
+// pathWarnings says what in the paths is most likely not meant.
+func pathWarnings(paths []Path, warn func(format string, args ...any)) {
 	type way struct {
 		transport, bind string
 		protocol        uint8
@@ -39,7 +45,7 @@ func Warnings(path string, c *Config) []string {
 	}
 	seen := make(map[way]string)
 	sends, receives := false, false
-	for _, p := range c.Paths {
+	for _, p := range paths {
 		w := way{p.Transport, p.Device, p.Protocol, p.Remote}
 		if p.Source.IsValid() {
 			w.bind = p.Source.String()
@@ -52,9 +58,7 @@ func Warnings(path string, c *Config) []string {
 		sends = sends || p.Direction != Receive
 		receives = receives || p.Direction != Send
 	}
-	if len(c.Paths) > 0 && !(sends && receives) {
+	if len(paths) > 0 && !(sends && receives) {
 		warn("every path goes one way only: no connection works without an answer")
 	}
-	bypassWarnings(c, warn)
-	return all
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -38,28 +39,32 @@ func (a *app) run(args []string) error {
 	if err := checkInterface(iface); err != nil {
 		return err
 	}
-	path := *file
-	if path == "" {
-		path = a.configPath(iface)
-	}
-	if path, err = filepath.Abs(path); err != nil {
+	path, err := filepath.Abs(cmp.Or(*file, a.configPath(iface)))
+	if err != nil {
 		return err
 	}
-
 	if daemon.IsChild() {
-		err := daemon.Child(func(r io.Reader) (daemon.Options, error) {
-			text, err := io.ReadAll(r)
-			if err != nil {
-				return daemon.Options{}, err
-			}
-			return a.options(iface, path, text)
-		})
-		if err != nil {
-			return reported(exitFailed) // to the parent, or in the log
-		}
-		return nil
+		return a.runChild(iface, path)
 	}
+	return a.start(iface, path, *foreground)
+}
 
+// runChild is the background process of a tunnel, whose configuration comes from its parent.
+func (a *app) runChild(iface, path string) error {
+	err := daemon.Child(func(r io.Reader) (daemon.Options, error) {
+		text, err := io.ReadAll(r)
+		if err != nil {
+			return daemon.Options{}, err
+		}
+		return a.options(iface, path, text)
+	})
+	if err != nil {
+		return reported(exitFailed) // to the parent, or in the log
+	}
+	return nil
+}
+
+func (a *app) start(iface, path string, foreground bool) error {
 	text, err := config.ReadFile(path)
 	if err != nil {
 		return configError{err}
@@ -71,7 +76,7 @@ func (a *app) run(args []string) error {
 	for _, w := range config.Warnings(path, o.Config) {
 		fmt.Fprintln(a.err, "warning:", w)
 	}
-	if *foreground {
+	if foreground {
 		return about(iface, daemon.Foreground(o))
 	}
 	return about(iface, daemon.Detach(o))

@@ -47,28 +47,41 @@ func (a *app) show(args []string) error {
 		return err
 	}
 	v.live = true
+	if *asJSON {
+		return a.watchJSON(draw)
+	}
+	return a.watch(draw)
+}
 
+// watchEvery is how often a view is drawn anew.
+const watchEvery = time.Second
+
+// watch draws until somebody has seen enough. What does not run may come back.
+func (a *app) watch(draw func() (string, error)) error {
 	ctx, release := untilInterrupted()
 	defer release()
-	const every = time.Second
-	if *asJSON { // one object a line, for programs
-		return control.Repeat(ctx, every, func() error {
-			text, err := draw()
-			if errors.Is(err, control.ErrNotRunning) {
-				return nil
-			}
-			if err == nil {
-				_, err = fmt.Fprint(a.out, text)
-			}
-			return err
-		})
-	}
-	return control.Watch(ctx, a.in, a.out, every, func() string {
+	return control.Watch(ctx, a.in, a.out, watchEvery, func() string {
 		text, err := draw()
-		if err != nil { // it may come back
+		if err != nil {
 			return text + err.Error() + "\n"
 		}
 		return text
+	})
+}
+
+// watchJSON is watch for programs: one object a line, none while nothing runs.
+func (a *app) watchJSON(draw func() (string, error)) error {
+	ctx, release := untilInterrupted()
+	defer release()
+	return control.Repeat(ctx, watchEvery, func() error {
+		text, err := draw()
+		if errors.Is(err, control.ErrNotRunning) {
+			return nil
+		}
+		if err == nil {
+			_, err = fmt.Fprint(a.out, text)
+		}
+		return err
 	})
 }
 
