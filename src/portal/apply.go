@@ -13,7 +13,8 @@ import (
 var errStopping = errors.New("the tunnel is about to stop")
 
 // Apply makes a portal that runs follow another configuration, whose [Interface]
-// differs in nothing but the Scheduler; config.Config.Reload makes such a one.
+// differs in nothing but the Scheduler and what is the routing's alone;
+// config.Config.Reload makes such a one.
 // Paths that stay as they are notice nothing. The error says why nothing was
 // changed. It may be called from any goroutine.
 func (p *Portal) Apply(next *config.Config) error {
