@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -65,9 +66,9 @@ func (a *app) runChild(iface, path string) error {
 }
 
 func (a *app) start(iface, path string, foreground bool) error {
-	text, err := config.ReadFile(path)
+	text, err := readConfig(path)
 	if err != nil {
-		return configError{err}
+		return err
 	}
 	o, err := a.options(iface, path, text)
 	if err != nil {
@@ -80,6 +81,18 @@ func (a *app) start(iface, path string, foreground bool) error {
 		return about(iface, daemon.Foreground(o))
 	}
 	return about(iface, daemon.Detach(o))
+}
+
+// readConfig says of a file that is not there what makes one.
+func readConfig(path string) ([]byte, error) {
+	text, err := config.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = configError{fmt.Errorf("%w; \"netcombiner help init\" tells how to make one", err)}
+	case err != nil:
+		err = configError{err}
+	}
+	return text, err
 }
 
 func (a *app) configPath(iface string) string { return filepath.Join(a.configDir, iface+".conf") }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 
-	"netcombiner/src/config"
 	"netcombiner/src/service"
 )
 
@@ -51,9 +50,9 @@ func (a *app) service(args []string) error {
 
 func (a *app) checkConfig(iface string) error {
 	path := a.configPath(iface)
-	text, err := config.ReadFile(path)
+	text, err := readConfig(path)
 	if err != nil {
-		return configError{err}
+		return err
 	}
 	_, err = a.options(iface, path, text)
 	return err
