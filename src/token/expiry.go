@@ -24,8 +24,9 @@ func (t *Token) Check(now time.Time) (warning string, err error) {
 		return fmt.Sprintf("this host's clock says %s, before the token was made: whether it has expired cannot be told",
 			now.UTC().Format(time.DateOnly)), nil
 	case now.After(t.Expires):
-		return "", fmt.Errorf("the token expired at %s: run netcombiner init remote on the VPS again, which prints a new one and changes nothing else",
-			t.Expires.UTC().Format("2006-01-02 15:04 MST"))
+		const minute = "2006-01-02 15:04 MST"
+		return "", fmt.Errorf("the token expired at %s, and by the clock of this host it is %s. If that is right run netcombiner init remote on the VPS again, which prints a new one and changes nothing else",
+			t.Expires.UTC().Format(minute), now.UTC().Format(minute))
 	}
 	return "", nil
 }

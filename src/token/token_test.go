@@ -158,6 +158,7 @@ func TestCheck(t *testing.T) {
 		{"a router that boots in 1970", example(), time.Unix(100, 0), "clock says 1970-01-01", ""},
 		{"at the end", example(), made.Add(24 * time.Hour), "", ""},
 		{"expired", example(), made.Add(25 * time.Hour), "", "expired at 2026-11-24"},
+		{"a clock a year ahead", example(), made.AddDate(1, 0, 0), "", "by the clock of this host it is 2027-11-23"},
 		{"never", forever, made.AddDate(50, 0, 0), "", ""},
 	} {
 		warning, err := test.token.Check(test.now)
