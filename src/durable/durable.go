@@ -14,6 +14,9 @@ import (
 // so a reader of an earlier one left behind never sees what comes.
 func Write(path string, text []byte, mode os.FileMode) error {
 	fresh := path + ".new"
+	if err := Remove(fresh); err != nil {
+		return err
+	}
 	err := create(fresh, text, mode)
 	if err == nil {
 		err = os.Rename(fresh, path)
@@ -39,9 +42,6 @@ func Remove(path string) error {
 
 // create writes a file that was not there, and returns when it is on the disk.
 func create(path string, text []byte, mode os.FileMode) error {
-	if err := Remove(path); err != nil {
-		return err
-	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err

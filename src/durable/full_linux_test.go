@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,18 @@ func TestAFullDiskKeepsTheOld(t *testing.T) {
 	}
 	if err := Write(path, []byte("new"), 0o600); err != nil {
 		t.Errorf("the failed write left no room: %v", err)
+	}
+}
+
+// A disk that is mounted for reading says so once.
+func TestAReadOnlyDisk(t *testing.T) {
+	dir := smallDisk(t)
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	err := Write(filepath.Join(dir, "file"), []byte("text"), 0o600)
+	if !errors.Is(err, unix.EROFS) || strings.Count(err.Error(), dir) != 1 {
+		t.Errorf("%v", err)
 	}
 }
 
