@@ -82,7 +82,7 @@ func (h *Host) put(path, body string, old existing, force bool) (changed bool, e
 	switch {
 	case string(old.text) == text:
 		h.say("%s is right as it is", path)
-		return false, os.Chmod(path, 0o600)
+		return false, protect(path)
 	case old.text != nil && !old.ours && !force:
 		return false, wrong("%s was not written by netcombiner init, or was edited since: move it away, or replace it with --force, which keeps it as a .bak", path)
 	case old.text != nil && force:
@@ -97,6 +97,16 @@ func (h *Host) put(path, body string, old existing, force bool) (changed bool, e
 	}
 	h.say("wrote %s", path)
 	return true, nil
+}
+
+// protect makes a file root's alone. One that is so already may be on a disk that
+// cannot be written.
+func protect(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().Perm() != 0o600 {
+		err = os.Chmod(path, 0o600)
+	}
+	return err
 }
 
 // keep copies what is to be replaced. It never replaces an earlier copy.

@@ -177,11 +177,22 @@ func (h *Host) choosePlace(r *remote, o RemoteOptions, others []config.Instance)
 		return err
 	}
 	r.port, r.local = place.Port, place.Local
-	if !slices.ContainsFunc(h.Sources(), func(a netip.Addr) bool { return a.Is6() && public(a) }) {
-		// The home's IPv6 would come here and get no further.
-		r.local = slices.DeleteFunc(r.local, func(p netip.Prefix) bool { return p.Addr().Is6() })
-	}
+	r.local = h.leadingOn(r.local)
 	return nil
+}
+
+// leadingOn leaves out what would come here from the home and get no further: IPv6
+// where this host has none, or IPv4 where it has only IPv6.
+func (h *Host) leadingOn(local []netip.Prefix) []netip.Prefix {
+	sources := h.Sources()
+	switch {
+	case !slices.ContainsFunc(sources, func(a netip.Addr) bool { return a.Is6() && public(a) }):
+		return slices.DeleteFunc(local, func(p netip.Prefix) bool { return p.Addr().Is6() })
+	case !slices.ContainsFunc(sources, netip.Addr.Is4):
+		h.say("no IPv4 leads out of this host: the tunnel carries the home's IPv6 only, and its IPv4 goes as it does now")
+		return slices.DeleteFunc(local, func(p netip.Prefix) bool { return p.Addr().Is4() })
+	}
+	return local
 }
 
 // choosePorts settles where the portal listens: for each transport where the person

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"netcombiner/src/config"
 	"netcombiner/src/token"
 )
@@ -103,9 +105,10 @@ func TestRemoteWithIPv6(t *testing.T) {
 	}
 	m = newMachine(t)
 	m.sources = addrs("2001:db8::2")
-	if tok := m.remote(RemoteOptions{}); tok.Host != "2001:db8::2" {
-		t.Error(tok.Host)
+	if tok := m.remote(RemoteOptions{}); tok.Host != "2001:db8::2" || len(tok.Address) != 1 || tok.Address[0].String() != "fd19:152::3/127" {
+		t.Error(tok.Host, tok.Address)
 	}
+	m.says("no IPv4 leads out of this host")
 }
 
 func TestRemoteBehindNAT(t *testing.T) {
@@ -211,6 +214,31 @@ func TestOneAtATime(t *testing.T) {
 	release()
 	m.remote(RemoteOptions{})
 	m.remote(RemoteOptions{})
+}
+
+// What is right as it is may be on a disk that cannot be written.
+func TestRightIsNotTouched(t *testing.T) {
+	m := newMachine(t)
+	changed := func() int64 {
+		m.remote(RemoteOptions{})
+		var st unix.Stat_t
+		if err := unix.Stat(m.path("nc0"), &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Ctim.Nano()
+	}
+	before := changed()
+	time.Sleep(10 * time.Millisecond) // the kernel's clock ticks
+	if changed() != before {
+		t.Error("the file was touched")
+	}
+	if err := os.Chmod(m.path("nc0"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.remote(RemoteOptions{})
+	if info, err := os.Stat(m.path("nc0")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
 }
 
 func TestRemoteCannotWrite(t *testing.T) {
