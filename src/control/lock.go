@@ -45,7 +45,8 @@ func AcquireLock(iface string) (*Lock, error) {
 		l := &Lock{f, path}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil && l.current() {
-			return l, l.writePID()
+			l.writePID()
+			return l, nil
 		}
 		if time.Now().After(deadline) {
 			defer f.Close()
@@ -64,7 +65,8 @@ func AdoptLock(f *os.File, iface string) (*Lock, error) {
 	if !l.current() {
 		return nil, fmt.Errorf("the lock handed over is not %s", l.path)
 	}
-	return l, l.writePID()
+	l.writePID()
+	return l, nil
 }
 
 // Locked says whether iface is a tunnel's: one that runs, or was killed.
@@ -102,12 +104,12 @@ func (l *Lock) current() bool {
 	return err == nil && os.SameFile(ours, there)
 }
 
-func (l *Lock) writePID() error {
-	if err := l.file.Truncate(0); err != nil {
-		return err
+// writePID notes whose the lock is, for people. It is held all the same where the
+// disk is full: "netcombiner down" must clean up there, too.
+func (l *Lock) writePID() {
+	if l.file.Truncate(0) == nil {
+		_, _ = l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	_, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
 }
 
 // holder is " (process 123)", as far as the file tells.

@@ -68,6 +68,28 @@ func TestLockRace(t *testing.T) {
 	}
 }
 
+// A lock on which nobody can write whose it is holds all the same: on a full disk, say.
+func TestLockWithoutRoom(t *testing.T) {
+	inTempDir(t)
+	parents, err := AcquireLock("nc0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(parents.path) // for reading
+	if err != nil {
+		t.Fatal(err)
+	}
+	childs, err := AdoptLock(f, "nc0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []*Lock{childs, parents} {
+		if err := l.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A lock that changed hands is not taken away by its former holder.
 func TestReleaseSparesASuccessor(t *testing.T) {
 	inTempDir(t)
