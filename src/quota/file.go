@@ -40,11 +40,14 @@ type contents struct {
 func Open(file string, now mono.Time, plans []Plan) (*Book, error) {
 	b := &Book{file: file, meters: map[string]*allowance{}, saved: now}
 	read, err := readFile(file)
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		b.fresh = file != ""
 		if len(plans) == 0 {
 			err = nil
 		}
+	case err != nil:
+		b.spoiled = true
 	}
 	if b.idle = read.Paths; b.idle == nil {
 		b.idle = map[string][]month[bytes]{}
@@ -57,15 +60,10 @@ func Open(file string, now mono.Time, plans []Plan) (*Book, error) {
 }
 
 func readFile(name string) (c contents, err error) {
-	f, err := os.Open(name)
+	text, err := readRegular(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return c, missing(name)
 	}
-	if err != nil {
-		return c, fmt.Errorf("%w: every month counts from 0 now", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile))
 	if err == nil {
 		err = json.Unmarshal(text, &c)
 	}
@@ -73,10 +71,31 @@ func readFile(name string) (c contents, err error) {
 		err = c.check()
 	}
 	if err != nil {
-		return contents{}, fmt.Errorf("%s is damaged (%w): every month counts from 0 now", name, err)
+		return contents{}, fmt.Errorf("%s is damaged (%w): every month counts from 0 now. The old file is kept as %s", name, err, spoiled(name))
 	}
 	return c, nil
 }
+
+// readRegular opens nothing else: a FIFO would make us wait for ever.
+func readRegular(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// spoiled is where a file that could not be read is kept: a year's totals may be
+// but for a letter right.
+func spoiled(name string) string { return name + ".bad" }
 
 // missing is the error for a file that is not there yet.
 type missing string
@@ -165,6 +184,12 @@ func (b *Book) Write(text []byte) error {
 	}
 	if err := os.MkdirAll(filepath.Dir(b.file), 0o755); err != nil {
 		return err
+	}
+	if b.spoiled {
+		if err := os.Rename(b.file, spoiled(b.file)); err != nil {
+			return err
+		}
+		b.spoiled = false
 	}
 	return durable.Write(b.file, text, 0o600)
 }

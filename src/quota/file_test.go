@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,6 +64,35 @@ func TestAMissingOrDamagedFileMeansNothingUsed(t *testing.T) {
 			u.expect(0, "2026-12-01")
 			u.pass(3*time.Minute, 1)
 			u.restart() // and now there is a good one
+			u.expect(3, "2026-12-01")
+			if kept, _ := os.ReadFile(u.file + ".bad"); string(kept) != text {
+				t.Errorf("of the old file %d bytes are kept, of %d", len(kept), len(text))
+			}
+		})
+	}
+}
+
+// What is no file is neither waited for nor in the way afterwards.
+func TestNotAFile(t *testing.T) {
+	for name, make := range map[string]func(string) error{
+		"FIFO":   func(name string) error { return syscall.Mkfifo(name, 0o600) },
+		"folder": func(name string) error { return os.MkdirAll(filepath.Join(name, "x"), 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := &tester{t: t, file: filepath.Join(t.TempDir(), "q"), day: 1, now: 1, wall: date("2026-11-10 12:00")}
+			if err := make(u.file); err != nil {
+				t.Fatal(err)
+			}
+			defer time.AfterFunc(5*time.Second, func() { // whoever waits for the FIFO waits no longer
+				if f, err := os.OpenFile(u.file, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+					f.Close()
+				}
+			}).Stop()
+			if err := u.open(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+				t.Errorf("the warning is %v", err)
+			}
+			u.pass(3*time.Minute, 1)
+			u.restart()
 			u.expect(3, "2026-12-01")
 		})
 	}

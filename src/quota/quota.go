@@ -67,6 +67,7 @@ type Book struct {
 	idle    map[string][]month[bytes] // in the file, of paths that have no quota now
 	totals  *meter[totals]
 	fresh   bool   // there is no file yet
+	spoiled bool   // there is one that could not be read; Write's
 	unsaved uint64 // bytes of the totals that the file lacks
 	saved   mono.Time
 }
