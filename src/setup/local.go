@@ -2,6 +2,7 @@ package setup
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,6 +52,12 @@ func (h *Host) Local(o LocalOptions) error {
 	}
 	l := &local{LocalOptions: o}
 	l.continues(old)
+	if err := h.checkOthers(o.Interface, l.body()); err != nil {
+		if _, clash := errors.AsType[Wrong](err); clash {
+			err = wrong("%w. On the VPS \"netcombiner init remote nc7\", or another number, makes a token for a further tunnel", err)
+		}
+		return err
+	}
 	changed, err := h.put(h.path(o.Interface), l.body(), old, o.Force)
 	if err != nil {
 		return err
@@ -147,14 +154,6 @@ func (h *Host) checkLocal(o LocalOptions) error {
 		return wrong("the VPS has Routing = portal: say by --client DEVICE where the client is that will hold its address")
 	case !portal && o.Client != "":
 		return wrong("--client means nothing: the VPS has Routing = %s, not portal", o.Token.Routing)
-	}
-	for _, other := range h.others(o.Interface) {
-		for _, theirs := range other.Config.Interface.Address {
-			if slices.ContainsFunc(o.Token.Address, theirs.Overlaps) {
-				return wrong("the address %s is the one of %s here: on the VPS choose an interface with another number (netcombiner init remote nc7), which has other addresses",
-					theirs.Addr(), other.Interface)
-			}
-		}
 	}
 	return nil
 }

@@ -216,7 +216,12 @@ func TestLocalRefuses(t *testing.T) {
 	m.running, m.starts = nil, 0
 	other := homeToken(t)
 	_, err := m.local(LocalOptions{Interface: "nc1", Token: other, Yes: true})
-	if err == nil || !strings.Contains(err.Error(), "172.19.152.3 is the one of nc0 here") {
+	if err == nil || !strings.Contains(err.Error(), "nc1.conf: Address = 172.19.152.3/31: overlaps with 172.19.152.3/31 of "+m.path("nc0")) || !strings.Contains(err.Error(), "init remote nc7") {
+		t.Error(err)
+	}
+	// One token is for one tunnel.
+	_, err = m.local(LocalOptions{Interface: "nc1", Token: tok, Client: "br-lan", Yes: true})
+	if err == nil || !strings.Contains(err.Error(), "nc1.conf: Key: the one of ") || strings.Contains(err.Error(), tok.Key.Base64()) {
 		t.Error(err)
 	}
 	m = newMachine(t)

@@ -62,7 +62,7 @@ func (h *Host) Remote(o RemoteOptions) (string, error) {
 	if err := h.needNFT(r.routing); err != nil {
 		return "", err
 	}
-	if err := h.checkOthers(path, o.Interface, r); err != nil {
+	if err := h.checkOthers(o.Interface, r.body()); err != nil {
 		return "", err
 	}
 	t, err := h.token(o, r, host).Encode()
@@ -241,21 +241,6 @@ func (h *Host) whyNot(r *remote, w token.Way) string {
 		return "is taken by another program"
 	}
 	return ""
-}
-
-// checkOthers refuses what another tunnel of this host would suffer from.
-func (h *Host) checkOthers(path, iface string, r *remote) error {
-	c, err := config.Parse(path, strings.NewReader(r.body()))
-	if err != nil {
-		return err
-	}
-	for _, clash := range config.Clashes(append(h.others(iface), config.Named(path, c))) {
-		if clash.File == path {
-			clash.Line = 0 // of a file that is not there yet
-			return wrong("%w", clash)
-		}
-	}
-	return nil
 }
 
 // body is the configuration.

@@ -151,6 +151,23 @@ func (h *Host) others(iface string) []config.Instance {
 	return slices.DeleteFunc(all, func(i config.Instance) bool { return i.Interface == iface })
 }
 
+// checkOthers refuses a configuration by which this tunnel and another one here would
+// take something from each other.
+func (h *Host) checkOthers(iface, body string) error {
+	path := h.path(iface)
+	c, err := config.Parse(path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	for _, clash := range config.Clashes(append(h.others(iface), config.Named(path, c))) {
+		if clash.File == path {
+			clash.Line = 0 // of a file that is not there yet
+			return wrong("%w", clash)
+		}
+	}
+	return nil
+}
+
 // list is words as a sentence has them: "a, b and c".
 func list(words []string) string {
 	if len(words) < 2 {
