@@ -29,8 +29,10 @@ run show ncv0 --json > vps.json
 run show --json > all.json
 run show --metrics > metrics
 run down ncv0
-sleep 0.2 # the other hears it
-run show nch0 --json > alone.json
+i=0
+until run show nch0 --json > alone.json && grep -q '"failures": 1' alone.json; do
+	i=$((i + 1)); [ $i -lt 200 ] || { echo "the other does not hear it" >&2; exit 1; }; sleep 0.05
+done
 run down nch0
 `
 
