@@ -23,8 +23,10 @@ type Server struct {
 // Kind says how clients are treated. Its functions are called from several
 // goroutines.
 type Kind struct {
-	Most   int            // at once
-	Serve  func(net.Conn) // one; the connection is closed when it returns
+	Most int // at once
+	// Serve serves one; the connection is closed when it returns. It is told the
+	// Server, whose first client may come before the function Serve has returned.
+	Serve  func(*Server, net.Conn)
 	Refuse func(net.Conn) // one too many, who is hung up on then; nil: without a word
 	End    func(net.Conn) // makes Serve return soon
 }
@@ -104,5 +106,5 @@ func (s *Server) serve(c net.Conn) {
 		s.mu.Unlock()
 		c.Close()
 	}()
-	s.kind.Serve(c)
+	s.kind.Serve(s, c)
 }

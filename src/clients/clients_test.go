@@ -17,7 +17,7 @@ func echo(t *testing.T, most int) *Server {
 	}
 	s := Serve(l, Kind{
 		Most:   most,
-		Serve:  func(c net.Conn) { _, _ = io.Copy(c, c) },
+		Serve:  func(_ *Server, c net.Conn) { _, _ = io.Copy(c, c) },
 		Refuse: func(c net.Conn) { _, _ = c.Write([]byte("full")) },
 		End:    func(c net.Conn) { _ = c.SetReadDeadline(time.Now()) },
 	})
@@ -61,6 +61,29 @@ func TestNoMoreThanMost(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("nobody is served in the place of one who left")
 		}
+	}
+}
+
+// A client that was there first is served as any other.
+func TestFirstClientMayWaitForTheServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	awaited := make(chan bool, 1)
+	s := Serve(l, Kind{
+		Most:  1,
+		Serve: func(s *Server, c net.Conn) { awaited <- s.Await(c, patience) },
+		End:   func(c net.Conn) { c.Close() },
+	})
+	defer s.Close()
+	if !<-awaited {
+		t.Error("hung up on")
 	}
 }
 

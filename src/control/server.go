@@ -24,10 +24,7 @@ const (
 //
 // Its Close lets answers under way go out, and removes the socket; Unlisten only
 // removes it.
-type Server struct {
-	*clients.Server
-	handler Handler
-}
+type Server struct{ *clients.Server }
 
 // Serve opens the control socket of iface and answers on it until Close. The
 // caller holds the interface's Lock: so a socket that is there already is a
@@ -52,14 +49,12 @@ func Serve(iface string, h Handler) (*Server, error) {
 		l.Close()
 		return nil, err
 	}
-	s := &Server{handler: h}
-	s.Server = clients.Serve(l, clients.Kind{
+	return &Server{clients.Serve(l, clients.Kind{
 		Most:   maxConns,
-		Serve:  s.serve,
+		Serve:  func(s *clients.Server, c net.Conn) { serveOne(s, c, h) },
 		Refuse: refuse,
 		End:    func(c net.Conn) { _ = c.SetReadDeadline(time.Now()) },
-	})
-	return s, nil
+	})}, nil
 }
 
 func refuse(c net.Conn) {
@@ -67,11 +62,11 @@ func refuse(c net.Conn) {
 	_, _ = c.Write([]byte(`{"ok":false,"error":"too many connections"}` + "\n"))
 }
 
-func (s *Server) serve(c net.Conn) {
+func serveOne(s *clients.Server, c net.Conn, h Handler) {
 	lines := bufio.NewScanner(c)
 	lines.Buffer(nil, MaxLine)
 	for s.Await(c, idleTimeout) && lines.Scan() {
-		text := answer(lines.Bytes(), s.handler)
+		text := answer(lines.Bytes(), h)
 		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if _, err := c.Write(text); err != nil {
 			return

@@ -31,7 +31,7 @@ type Server struct{ *clients.Server }
 func Serve(l net.Listener, metrics func() string) *Server {
 	return &Server{clients.Serve(l, clients.Kind{
 		Most:  maxConns,
-		Serve: func(c net.Conn) { serveOne(c, metrics) },
+		Serve: func(_ *clients.Server, c net.Conn) { serveOne(c, metrics) },
 		End:   func(c net.Conn) { c.Close() },
 	})}
 }
