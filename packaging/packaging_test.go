@@ -5,6 +5,7 @@ package packaging
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"testing"
 
 	"netcombiner/src/config"
+	"netcombiner/src/control"
 )
 
 // program is netcombiner, built for these tests.
@@ -313,6 +315,45 @@ func TestBashCompletion(t *testing.T) {
 			t.Errorf("%s is not offered", name)
 		}
 	}
+}
+
+// showing puts a program in netcombiner's place that prints a status as "show --json" does.
+func showing(t *testing.T, s *control.Status) {
+	t.Helper()
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := program
+	t.Cleanup(func() { program = before })
+	program = filepath.Join(t.TempDir(), "netcombiner")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\ncat <<'.'\n"+string(text)+"\n.\n"), 0o755); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+}
+
+// The paths that there are can be removed; those that were can be not, though the totals
+// know them.
+func TestCompletionOfPaths(t *testing.T) {
+	showing(t, &control.Status{
+		Paths:  []control.Path{{Name: "dsl"}, {Name: "lte"}},
+		Totals: []control.Month{{Month: "2026-11", Paths: []control.PathTotal{{Name: "dsl"}, {Name: "gone"}}}},
+	})
+	const want = "dsl lte"
+	t.Run("bash", func(t *testing.T) {
+		need(t, "bash")
+		if got := strings.Join(complete(t, t.TempDir(), "remove", "nc0", "path", ""), " "); got != want {
+			t.Errorf("%q", got)
+		}
+	})
+	t.Run("zsh", func(t *testing.T) {
+		need(t, "zsh")
+		t.Setenv("PATH", filepath.Dir(program)+":"+os.Getenv("PATH"))
+		got := output(t, "zsh", "-fc", `_arguments() { :; }; _describe() { print ${(P)2}; }; . completion/_netcombiner; line=(nc0); _netcombiner_paths`)
+		if strings.TrimSpace(got) != want {
+			t.Errorf("%q", got)
+		}
+	})
 }
 
 // What a tunnel that runs can change stands in the help of set and in the manual.

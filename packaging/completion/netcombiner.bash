@@ -15,8 +15,9 @@ _netcombiner_configured() {
 	done
 }
 
+# Further in than these names are those of the totals, also of paths that are no more.
 _netcombiner_paths() {
-	netcombiner show "$1" --json 2>/dev/null | sed -n 's/^ *"name": "\(.*\)",$/\1/p'
+	netcombiner show "$1" --json 2>/dev/null | sed -n 's/^ \{6\}"name": "\(.*\)",$/\1/p'
 }
 
 # _netcombiner_change COMMAND WORD…: what comes after these words of set, add
