@@ -91,6 +91,7 @@ type viewer struct {
 	style  control.Style
 	live   bool                       // say how fast it goes, since the views before
 	recent map[string]*control.Recent // by interface
+	killed []string                   // where a socket is left, and nothing runs
 }
 
 // text is the status for a person.
@@ -112,6 +113,9 @@ func (v *viewer) text() (string, error) {
 		all = append(all, control.Text(now, recent, v.style))
 		return nil
 	})
+	for _, iface := range v.killed {
+		all = append(all, fmt.Sprintf("interface: %s\n  it does not run, and was killed: \"netcombiner %s\" starts it again, \"netcombiner down %s\" undoes what it left\n", iface, iface, iface))
+	}
 	return strings.Join(all, "\n"), err
 }
 
@@ -129,15 +133,13 @@ func (v *viewer) metrics() (string, error) {
 // json is the status for a program: an object for one interface, an array of
 // them for all.
 func (v *viewer) json() (string, error) {
-	raw, err := v.raw()
-	if err != nil {
-		return "", err
+	raw, failed := v.raw()
+	if raw == nil {
+		return "", failed
 	}
 	var b bytes.Buffer
-	if err := json.Indent(&b, raw, "", "  "); err != nil {
-		return "", err
-	}
-	return b.String() + "\n", nil
+	err := json.Indent(&b, raw, "", "  ")
+	return b.String() + "\n", errors.Join(failed, err)
 }
 
 func (v *viewer) jsonLine() (string, error) {
@@ -145,18 +147,21 @@ func (v *viewer) jsonLine() (string, error) {
 	return string(raw) + "\n", err
 }
 
+// raw is also of all tunnels when some of them fail; then with an error.
 func (v *viewer) raw() (json.RawMessage, error) {
-	all, err := v.ask(func(string, json.RawMessage) error { return nil })
-	if err != nil {
-		return nil, err
+	all, failed := v.ask(func(string, json.RawMessage) error { return nil })
+	switch {
+	case v.iface == "":
+		raw, err := json.Marshal(all)
+		return raw, errors.Join(failed, err)
+	case failed != nil:
+		return nil, failed
 	}
-	if v.iface != "" {
-		return all[0], nil
-	}
-	return json.Marshal(all)
+	return all[0], nil
 }
 
-// ask calls each with the answer of every daemon that is meant.
+// ask calls each with the answer of every daemon that is meant. One that hangs keeps
+// nobody from hearing of the others: the error tells of all that failed.
 func (v *viewer) ask(each func(iface string, raw json.RawMessage) error) ([]json.RawMessage, error) {
 	names := []string{v.iface}
 	if v.iface == "" {
@@ -165,21 +170,24 @@ func (v *viewer) ask(each func(iface string, raw json.RawMessage) error) ([]json
 			return nil, err
 		}
 	}
-	answers := []json.RawMessage{}
+	answers, failed := []json.RawMessage{}, error(nil)
+	v.killed = nil
 	for _, iface := range names {
 		raw, err := ask(iface)
 		if errors.Is(err, control.ErrNotRunning) && v.iface == "" {
-			continue // killed, and its socket is left
+			v.killed = append(v.killed, iface)
+			continue
 		}
 		if err == nil {
 			err = each(iface, raw)
 		}
 		if err != nil {
-			return nil, about(iface, err)
+			failed = errors.Join(failed, about(iface, err))
+			continue
 		}
 		answers = append(answers, raw)
 	}
-	return answers, nil
+	return answers, failed
 }
 
 func ask(iface string) (json.RawMessage, error) {
