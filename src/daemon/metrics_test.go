@@ -61,11 +61,33 @@ func TestMetricsThatCannotBeServed(t *testing.T) {
 	defer busy.Close()
 	said := make(chan string, 10)
 	log := slog.New(slog.NewTextHandler(writerFunc(func(b []byte) { said <- string(b) }), nil))
-	undo := serveMetrics(netip.MustParseAddrPort(busy.Addr().String()), func() control.Status { return control.Status{} }, log)
+	var metrics scraped
+	undo := metrics.serve(netip.MustParseAddrPort(busy.Addr().String()), func() control.Status { return control.Status{} }, log)
 	if line := <-said; !strings.Contains(line, "address already in use") {
 		t.Errorf("said %q", line)
 	}
 	_ = undo()
+
+	// And whoever looks at the tunnel sees it.
+	o := options(t, &host{})
+	o.Config.Interface.Metrics = netip.MustParseAddrPort(busy.Addr().String())
+	ended := start(t, t.Context(), o)
+	var hints []string
+	for deadline := time.Now().Add(5 * time.Second); hints == nil && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if c, err := control.Dial(o.Interface); err == nil {
+			if s, err := c.Status(); err == nil {
+				hints = s.Hints
+			}
+			c.Close()
+		}
+	}
+	if len(hints) != 1 || !strings.Contains(hints[0], "nobody can ask for the metrics: listen tcp "+busy.Addr().String()) {
+		t.Errorf("the hints are %q", hints)
+	}
+	askDown(t)
+	if err := await(t, ended); err != nil {
+		t.Fatal(err)
+	}
 }
 
 type writerFunc func([]byte)

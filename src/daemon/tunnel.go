@@ -32,6 +32,7 @@ type tunnel struct {
 	current  atomic.Pointer[config.Config] // what runs
 	changed  chan chan<- struct{}          // to the routing: current changed
 	beside   atomic.Pointer[Beside]        // what goes beside the tunnel
+	scraped  scraped
 
 	undos  []undo // in the order in which they were made
 	portal Portal
@@ -137,7 +138,7 @@ func (t *tunnel) start(ctx context.Context, dev TUN) error {
 	}
 	t.undoLater("the control socket", t.server.Unlisten)
 	if at := t.Config.Interface.Metrics; at.IsValid() {
-		t.undoLater("the metrics", serveMetrics(at, t.Status, t.log))
+		t.undoLater("the metrics", t.scraped.serve(at, t.Status, t.log))
 	}
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
@@ -231,6 +232,7 @@ func (t *tunnel) Status() control.Status {
 	s.Role = string(t.Config.Interface.Role)
 	s.Version = t.Version
 	s.UptimeS = time.Since(t.started).Seconds()
+	s.Hints = slices.Concat(s.Hints, t.scraped.hints())
 	if b := t.beside.Load(); b != nil {
 		b.addTo(&s)
 	}
