@@ -7,13 +7,13 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 TOOLS   := $(CURDIR)/build/tools
-# A module of its own: what draws is no module of the daemon's.
-PLOT    := src/testbed/plot
-# The same for what knows the schemas of Kubernetes.
-CLUSTER := packaging/kubernetes
-
-# The same for what speaks HTTP to Prometheus.
+# Modules of their own, whose requirements are none of the daemon's: what draws, what
+# speaks HTTP to Prometheus, and what knows the schemas of Kubernetes.
+PLOT     := src/testbed/plot
 EXPORTER := src/exporter
+CLUSTER  := packaging/kubernetes
+# in-each runs a command in every module.
+in-each = for module in . $(PLOT) $(EXPORTER) $(CLUSTER); do (cd $$module && $(1)) || exit; done
 
 # What the namespaces and the measurements need.
 LAB := ip:iproute2 tc:iproute2 nft:nftables iperf3 ping:iputils-ping tcpdump
@@ -58,14 +58,8 @@ plot: ## build/plot, which makes the page of build/evaluation/results.json
 .PHONY: test
 test: testbed ## prove it: unit tests, virtual time, and the real kernel where root
 	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd
-	go vet ./...
-	go vet -C $(PLOT) ./...
-	go vet -C $(CLUSTER) ./...
-	go vet -C $(EXPORTER) ./...
-	go test -p 1 -timeout 20m ./...
-	go test -C $(PLOT) ./...
-	go test -C $(CLUSTER) ./...
-	go test -C $(EXPORTER) ./...
+	$(call in-each,go vet ./...)
+	$(call in-each,go test -p 1 -timeout 20m ./...)
 	go test -p 1 -race -short -timeout 20m $$(go list ./... | grep -v /testbed)
 
 .PHONY: soak
@@ -80,14 +74,8 @@ fuzz: ## every fuzz target, 30 s each; TIME=…
 lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), shellcheck
 	ci/need shellcheck
 	@test -z "$$(gofmt -l src init packaging)" || { echo "gofmt would change:"; gofmt -l src init packaging; exit 1; }
-	go vet ./...
-	go vet -C $(PLOT) ./...
-	go vet -C $(CLUSTER) ./...
-	go vet -C $(EXPORTER) ./...
-	$(TOOLS)/golangci-lint run ./...
-	cd $(PLOT) && $(TOOLS)/golangci-lint run ./...
-	cd $(CLUSTER) && $(TOOLS)/golangci-lint run ./...
-	cd $(EXPORTER) && $(TOOLS)/golangci-lint run ./...
+	$(call in-each,go vet ./...)
+	$(call in-each,$(TOOLS)/golangci-lint run ./...)
 	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench ci/package .ci/run init/netcombiner.openrc init/netcombiner.sysv \
 		packaging/completion/netcombiner.bash packaging/scripts/*
 	cd packaging/test && shellcheck -x run within systemd sysv openrc installrpm
@@ -118,4 +106,4 @@ clean: ## remove build/
 
 .PHONY: help
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1\t/p' Makefile
