@@ -15,6 +15,11 @@ var (
 	//go:embed netcombiner.openrc
 	OpenRC string
 
+	// Logrotate shortens the logs that OpenRC writes. The others have the host's.
+	//
+	//go:embed netcombiner.logrotate
+	Logrotate string
+
 	//go:embed netcombiner.sysv
 	SysV string
 )

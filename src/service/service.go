@@ -62,6 +62,7 @@ type Service struct {
 	mode    os.FileMode
 	vendor  []string // where a package has its own: then we write none
 	own     bool     // the file is for this tunnel alone
+	rotate  string   // what shortens its log; none where empty
 	link    string   // to the file of all, by the tunnel's name; none where empty
 	enabled string   // a pattern of what shows that a tunnel starts at boot
 
@@ -110,7 +111,7 @@ func (h Host) systemd(iface string) *Service {
 
 func (h Host) openRC(iface string) *Service {
 	name := "netcombiner." + iface
-	return &Service{
+	s := &Service{
 		Manager: "OpenRC", host: h, Interface: iface,
 		file: "/etc/init.d/netcombiner", text: initfiles.OpenRC, mode: 0o755,
 		link: "/etc/init.d/" + name, enabled: "/etc/runlevels/*/netcombiner.%s",
@@ -120,6 +121,10 @@ func (h Host) openRC(iface string) *Service {
 		stop:    command{"rc-service", "--ifstarted", name, "stop"},
 		probe:   command{"rc-service", "--quiet", name, "status"},
 	}
+	if h.has("/etc/logrotate.d") {
+		s.rotate = "/etc/logrotate.d/netcombiner"
+	}
+	return s
 }
 
 // sysV enables by update-rc.d (Debian) or chkconfig (the others). Each tunnel
@@ -155,6 +160,11 @@ func (s *Service) Install() error {
 	}
 	if !s.packaged() {
 		if err := s.write(); err != nil {
+			return err
+		}
+	}
+	if s.rotate != "" && !s.host.has(s.rotate) {
+		if err := durable.Write(s.host.path(s.rotate), []byte(initfiles.Logrotate), 0o644); err != nil {
 			return err
 		}
 	}
@@ -201,9 +211,14 @@ func (s *Service) Uninstall() error {
 		}
 	}
 	if !s.packaged() && (s.own || len(s.others()) == 0) {
-		file := s.host.path(s.file)
-		if err := errors.Join(durable.Remove(file), durable.Remove(file+".old")); err != nil {
-			return err
+		files := []string{s.file, s.file + ".old"}
+		if s.rotate != "" {
+			files = append(files, s.rotate)
+		}
+		for _, file := range files {
+			if err := durable.Remove(s.host.path(file)); err != nil {
+				return err
+			}
 		}
 	}
 	return s.all(s.reread)

@@ -176,6 +176,36 @@ func TestInstallAndUninstall(t *testing.T) {
 	}
 }
 
+// OpenRC's log does not grow for ever where there is logrotate, as its owner wants it.
+func TestOpenRCsLogIsRotated(t *testing.T) {
+	d := newDouble(t, "/run/openrc", "/etc/logrotate.d")
+	s := d.find("nc0")
+	check(t, s.Install())
+	rotation := d.path("/etc/logrotate.d/netcombiner")
+	if got, err := os.ReadFile(rotation); err != nil || string(got) != initfiles.Logrotate {
+		t.Errorf("%q, %v", got, err)
+	}
+	check(t, os.WriteFile(rotation, []byte("mine"), 0o600))
+	check(t, s.Install())
+	if got, _ := os.ReadFile(rotation); string(got) != "mine" {
+		t.Errorf("%q is the owner's no more", got)
+	}
+	check(t, d.find("nc1").Install())
+	check(t, s.Uninstall())
+	if !d.has("/etc/logrotate.d/netcombiner") {
+		t.Error("nc1's log is not rotated any more")
+	}
+	check(t, d.find("nc1").Uninstall())
+	if left := d.files(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	d = newDouble(t, "/run/openrc")
+	check(t, d.find("nc0").Install())
+	if d.has("/etc/logrotate.d") {
+		t.Error("made for a logrotate that is not there")
+	}
+}
+
 // A service file that somebody has edited is not lost.
 func TestEditedServiceFileIsKept(t *testing.T) {
 	d := newDouble(t, "/run/systemd/system")
