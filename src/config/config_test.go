@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -411,4 +413,12 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whoever may not read a configuration is told who may.
+func TestReadErrorWithoutPermission(t *testing.T) {
+	err := readError("nc0.conf", &fs.PathError{Op: "open", Path: "nc0.conf", Err: syscall.EACCES})
+	if want := "nc0.conf: permission denied: run it as root"; err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
 }

@@ -162,6 +162,9 @@ func readError(path string, err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s: %w: run it as root", path, err)
+	}
 	return fmt.Errorf("%s: %w", path, err)
 }
 

@@ -35,7 +35,9 @@ func Serve(iface string, h Handler) (*Server, error) {
 		return nil, err
 	}
 	// The mask, not a chmod afterwards, closes the socket to others: at no
-	// moment can they connect.
+	// moment can they connect. Who they are (SO_PEERCRED) is not asked: Linux and
+	// FreeBSD let nobody connect who may not write the file, and where root opens it
+	// to a group, say for monitoring, that is meant.
 	old := unix.Umask(0o077)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	unix.Umask(old)
