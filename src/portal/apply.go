@@ -31,7 +31,9 @@ func (p *Portal) apply(from, to *config.Config) error {
 	if limit, least := from.Interface.MemoryLimit, to.LeastMemory(); limit > 0 && limit < least {
 		return fmt.Errorf("MemoryLimit is %d bytes, and so many paths and listeners need %d", limit, least)
 	}
-	d := config.Diff(from, to)
+	have := *from
+	have.Listens = p.listened()
+	d := config.Diff(&have, to)
 	for _, c := range d.AddPaths {
 		if p.transport(c.Transport, c.Protocol) == nil {
 			return fmt.Errorf("path %s: no transport %q", c.Name, c.Transport)

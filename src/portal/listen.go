@@ -14,7 +14,7 @@ import (
 
 // listening is one way in to the remote portal.
 type listening struct {
-	config   config.Listen
+	config   config.Listen // under Portal.applying
 	listener transport.Listener
 	kind     transport.Transport
 	sources  atomic.Pointer[[]netip.Prefix] // allowed; empty: all
@@ -31,7 +31,11 @@ func (l *listening) allows(a netip.Addr) bool {
 	return len(list) == 0 || slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-func (l *listening) allow(sources []netip.Prefix) { l.sources.Store(&sources) }
+// set follows another configuration of the same place.
+func (l *listening) set(c config.Listen) {
+	l.config = c
+	l.sources.Store(&c.Allow)
+}
 
 // applyListens opens what is new, closes what is gone, and changes who may speak.
 // With an error all is as before.
@@ -73,7 +77,7 @@ func (p *Portal) applyListens(d config.Changes) error {
 		return err
 	}
 	for i, l := range p.listening(d.SetListens) {
-		l.allow(d.SetListens[i].Allow)
+		l.set(d.SetListens[i])
 	}
 	return nil
 }
@@ -81,6 +85,15 @@ func (p *Portal) applyListens(d config.Changes) error {
 // inTheWay says that while the one listens the other cannot.
 func inTheWay(a, b config.Listen) bool {
 	return a.Transport == b.Transport && a.Protocol == b.Protocol && a.Address.Port() == b.Address.Port()
+}
+
+// listened is what the listeners that there are were made by. It may lack some of
+// what was applied last: a change that failed could not have them again.
+func (p *Portal) listened() (all []config.Listen) {
+	for _, l := range p.listens {
+		all = append(all, l.config)
+	}
+	return all
 }
 
 // listening returns the listeners of the given configurations, which there are.
@@ -102,8 +115,8 @@ func (p *Portal) listen(c config.Listen) (*listening, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s %s: %w", c.Transport, place(c.Address), err)
 	}
-	l := &listening{config: c, listener: listener, kind: t}
-	l.allow(c.Allow)
+	l := &listening{listener: listener, kind: t}
+	l.set(c)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {

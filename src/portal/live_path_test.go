@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -265,75 +264,6 @@ func TestAnotherWANWhileTheOldOneIsDead(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		tn.local.expectUp("wan1")
 		tn.expectCall(5*time.Millisecond, func() {})
-	})
-}
-
-// TestListenersChange: on the remote portal, while the others are in use.
-func TestListenersChange(t *testing.T) {
-	sim(t, 1, twoLinks(), func(tn *tunnel) {
-		tn.local.config.Paths[1].Remote.Port = 443
-		tn.start()
-		time.Sleep(2 * time.Second)
-		tn.local.expectUp("wan1")
-		place := netip.AddrPortFrom(vps, 443)
-		tn.expectCall(5*time.Millisecond, func() {
-			tn.remote.change(func(c *config.Config) {
-				c.Listens = append(c.Listens, config.Listen{Transport: "udp", Address: place})
-			})
-			tn.local.expectUp("wan1", "wan2")
-
-			// One that cannot be had leaves all as it was.
-			busy, err := tn.remote.host.TCP().Listen(t.Context(), place)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = tn.remote.tryChange(func(c *config.Config) {
-				c.Listens = append(c.Listens[1:], config.Listen{Transport: "udp", Address: netip.AddrPortFrom(vps, 500)},
-					config.Listen{Transport: "tcp", Address: place})
-			})
-			if err == nil || !strings.Contains(err.Error(), "cannot listen on tcp 203.0.113.1:443") {
-				t.Errorf("a port in use: %v", err)
-			}
-			busy.Close()
-			time.Sleep(500 * time.Millisecond)
-			tn.local.expectUp("wan1", "wan2")
-			if free, err := tn.remote.host.UDP().Listen(t.Context(), netip.AddrPortFrom(vps, 500)); err != nil {
-				t.Errorf("a listener of a change that failed is left: %v", err)
-			} else {
-				free.Close()
-			}
-		})
-
-		// Who may not speak any more is cut off, and comes back when he may.
-		allow := func(prefixes ...string) {
-			tn.remote.change(func(c *config.Config) {
-				l := &c.Listens[slices.IndexFunc(c.Listens, func(l config.Listen) bool { return l.Address == place })]
-				l.Allow = nil
-				for _, p := range prefixes {
-					l.Allow = append(l.Allow, netip.MustParsePrefix(p))
-				}
-			})
-		}
-		tn.expectCall(5*time.Millisecond, func() { allow("192.0.2.0/24") })
-		time.Sleep(3 * time.Second)
-		tn.local.expectUp("wan1")
-		allow("192.0.2.0/24", "10.1.0.0/16")
-		tn.local.expectUp("wan1", "wan2")
-
-		// Its address changes to one that is in the way of the old one.
-		wide := netip.AddrPortFrom(netip.IPv6Unspecified(), 443)
-		tn.expectCall(5*time.Millisecond, func() {
-			tn.remote.change(func(c *config.Config) {
-				c.Listens[slices.IndexFunc(c.Listens, func(l config.Listen) bool { return l.Address == place })].Address = wide
-			})
-		})
-		tn.expectCall(5*time.Millisecond, func() {
-			tn.remote.change(func(c *config.Config) {
-				c.Listens = slices.DeleteFunc(c.Listens, func(l config.Listen) bool { return l.Address.Port() == 443 })
-			})
-		})
-		time.Sleep(time.Second)
-		tn.local.expectUp("wan1")
 	})
 }
 
