@@ -391,7 +391,7 @@ func TestRefreshFollowsTheHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	lte := f.host.link("lte")
-	lte.Addrs = mustPrefixes("198.51.100.9/24")
+	lte.Addrs = prefixes("198.51.100.9/24")
 	if err := r.Refresh(spec); err != nil {
 		t.Fatal(err)
 	}

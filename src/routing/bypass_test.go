@@ -17,12 +17,12 @@ var banks, films = config.NFTSet{Family: "inet", Table: "fw4", Name: "banks"}, c
 func bypassSpec(mode config.Routing) Spec {
 	s := localSpec(mode)
 	s.Bypasses = []config.Bypass{
-		{To: mustPrefixes("100.64.9.0/24", "100.64.9.2/32", "2001:db8:9::/64"), Via: "lte", Device: "lte"},
-		{To: mustPrefixes("100.64.8.0/24"), From: mustPrefixes("10.7.0.5/32", "10.7.1.0/24"), Via: "dsl", Device: "dsl", Block: true},
+		{To: prefixes("100.64.9.0/24", "100.64.9.2/32", "2001:db8:9::/64"), Via: "lte", Device: "lte"},
+		{To: prefixes("100.64.8.0/24"), From: prefixes("10.7.0.5/32", "10.7.1.0/24"), Via: "dsl", Device: "dsl", Block: true},
 		{Set: banks, Via: "lte", Source: addr("198.51.100.2")},
 		{Set: films, Via: "dsl", Device: "dsl", Block: true},
 		{Mark: config.Mark{Value: 0x20, Mask: 0xff}, Via: "dsl", Device: "dsl"},
-		{From: mustPrefixes("fd07::5/128"), Via: "absent", Device: "absent", Block: true},
+		{From: prefixes("fd07::5/128"), Via: "absent", Device: "absent", Block: true},
 	}
 	return s
 }
@@ -135,7 +135,7 @@ func TestForget(t *testing.T) {
 func TestTunnelsShareNoTableOrMark(t *testing.T) {
 	spec, host := bypassSpec(config.RoutingNAT), bypassHost()
 	for len(spec.Bypasses) < config.MaxBypasses {
-		spec.Bypasses = append(spec.Bypasses, config.Bypass{To: mustPrefixes("100.64.9.0/24"), Via: "lte", Device: "lte"})
+		spec.Bypasses = append(spec.Bypasses, config.Bypass{To: prefixes("100.64.9.0/24"), Via: "lte", Device: "lte"})
 	}
 	tables, marks := map[uint32]int{}, map[uint32]int{}
 	only := func(of map[uint32]int, number uint32, slot int, what string) {

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
-func mustPrefixes(texts ...string) (list []netip.Prefix) {
+func prefixes(texts ...string) (list []netip.Prefix) {
 	for _, text := range texts {
 		list = append(list, netip.MustParsePrefix(text))
 	}
@@ -30,10 +30,10 @@ func router() Host {
 	h := Host{
 		Links: []Link{
 			{Name: "lo", Loopback: true},
-			{Name: "dsl", Up: true, Addrs: mustPrefixes("192.0.2.2/24", "2001:db8:1::2/64")},
-			{Name: "lte", Up: true, Addrs: mustPrefixes("198.51.100.2/24")},
-			{Name: "lan", Up: true, Addrs: mustPrefixes("10.7.0.1/24", "fd07::1/64")},
-			{Name: "nc0", Up: true, Addrs: mustPrefixes("172.19.152.3/31", "fd19:152::3/127")},
+			{Name: "dsl", Up: true, Addrs: prefixes("192.0.2.2/24", "2001:db8:1::2/64")},
+			{Name: "lte", Up: true, Addrs: prefixes("198.51.100.2/24")},
+			{Name: "lan", Up: true, Addrs: prefixes("10.7.0.1/24", "fd07::1/64")},
+			{Name: "nc0", Up: true, Addrs: prefixes("172.19.152.3/31", "fd19:152::3/127")},
 		},
 		Routes: []Route{
 			{Table: tableMain, To: netip.MustParsePrefix("0.0.0.0/0"), Via: addr("192.0.2.1"), Device: "dsl", Metric: 10},
@@ -60,8 +60,8 @@ func vps() Host {
 	return Host{
 		Links: []Link{
 			{Name: "lo", Loopback: true},
-			{Name: "eth0", Addrs: mustPrefixes("203.0.113.2/24", "203.0.113.3/24", "2001:db8:3::2/64")},
-			{Name: "nc0", Addrs: mustPrefixes("172.19.152.2/31", "fd19:152::2/127")},
+			{Name: "eth0", Addrs: prefixes("203.0.113.2/24", "203.0.113.3/24", "2001:db8:3::2/64")},
+			{Name: "nc0", Addrs: prefixes("172.19.152.2/31", "fd19:152::2/127")},
 		},
 		Routes: []Route{
 			{Table: tableMain, To: netip.MustParsePrefix("0.0.0.0/0"), Via: addr("203.0.113.1"), Device: "eth0"},
@@ -77,7 +77,7 @@ func vps() Host {
 func localSpec(mode config.Routing) Spec {
 	s := Spec{
 		Interface: "nc0", Role: config.Local, Mode: mode,
-		Address: mustPrefixes("172.19.152.3/31", "fd19:152::3/127"),
+		Address: prefixes("172.19.152.3/31", "fd19:152::3/127"),
 		WANs:    []WAN{{Device: "dsl"}, {Source: addr("198.51.100.2")}, {Device: "dsl"}, {Device: "absent"}, {}},
 		Remotes: []Endpoint{{"udp", 0, netip.MustParseAddrPort("203.0.113.2:4725")}, {"tcp", 0, netip.MustParseAddrPort("203.0.113.2:4725")},
 			{"udp", 0, netip.MustParseAddrPort("[2001:db8:3::2]:4725")}, {"ip", 253, netip.AddrPortFrom(addr("203.0.113.2"), 0)}},
@@ -91,7 +91,7 @@ func localSpec(mode config.Routing) Spec {
 func remoteSpec(mode config.Routing) Spec {
 	return Spec{
 		Interface: "nc0", Role: config.Remote, Mode: mode,
-		Address: mustPrefixes("172.19.152.2/31", "fd19:152::2/127"),
+		Address: prefixes("172.19.152.2/31", "fd19:152::2/127"),
 		Listens: []Endpoint{{"udp", 0, netip.MustParseAddrPort("[::]:4725")}, {"tcp", 0, netip.MustParseAddrPort("203.0.113.2:443")}, {"tcp", 0, netip.MustParseAddrPort("203.0.113.3:8443")},
 			{"ip", 253, netip.AddrPortFrom(netip.IPv6Unspecified(), 0)}},
 		KeepPorts: []uint16{22, 2222},
@@ -216,8 +216,8 @@ func TestStepInverse(t *testing.T) {
 		{Step{NoRule: &Rule{Table: tableLocal}}, "ip rule add pref 0 lookup 255"},
 		{Step{Sysctl: &Sysctl{Key: "net/a", Value: "1", Old: "0"}}, "sysctl -w net/a=0"},
 		{Step{Ruleset: &Ruleset{Name: "netcombiner-nc0"}}, "nft delete table inet netcombiner-nc0"},
-		{Step{Proxy: &Address{"eth0", mustPrefixes("203.0.113.2/32")[0]}}, "ip neigh del proxy 203.0.113.2 dev eth0"},
-		{Step{Route: &Route{Table: 9, To: mustPrefixes("::/0")[0], Device: "nc0"}}, "ip -6 route del table 9 ::/0 dev nc0"},
+		{Step{Proxy: &Address{"eth0", prefixes("203.0.113.2/32")[0]}}, "ip neigh del proxy 203.0.113.2 dev eth0"},
+		{Step{Route: &Route{Table: 9, To: prefixes("::/0")[0], Device: "nc0"}}, "ip -6 route del table 9 ::/0 dev nc0"},
 	} {
 		if got := c.step.Inverse(); got != c.want {
 			t.Errorf("Inverse = %q, want %q", got, c.want)
