@@ -39,6 +39,8 @@ var Families = []Family{
 	gauge("netcombiner_resequencer_hold_seconds", "The longest wait allowed now.", func(s *Status) float64 { return s.Tunnel.Resequencer.HoldMs / 1000 }),
 	counter("netcombiner_resequencer_released_late_packets_total", "Packets that went on without their predecessor.", func(s *Status) uint64 { return s.Tunnel.Resequencer.ReleasedLate }),
 	{"netcombiner_rejected_messages_total", "Messages thrown away unanswered.", "counter", []string{"interface", "reason"}, rejected},
+	gauge("netcombiner_fallback_active", "1 while everything goes beside the tunnel, since every path has failed.", func(s *Status) float64 { return truth(s.Fallback == "direct") }),
+	{"netcombiner_bypass_state", "1 for where the packets of a [Bypass] go: direct by its WAN, into the tunnel, or blocked.", "gauge", []string{"interface", "state", "via", "what"}, bypasses},
 
 	pathGauge("netcombiner_path_up", "1 while the path works, in use or standing by.", func(p *Path) float64 { return truth(p.Works()) }),
 	{"netcombiner_path_state", "1 for the state that the path is in.", "gauge", []string{"interface", "path", "state", "transport"}, states},
@@ -121,6 +123,19 @@ func states(s *Status, emit func(float64, ...string)) {
 			emit(truth(p.State == state), s.Interface, p.Name, state, p.Transport)
 		}
 	})
+}
+
+// bypasses leaves out one that is there twice, as eachPath does.
+func bypasses(s *Status, emit func(float64, ...string)) {
+	seen := make(map[[2]string]bool, len(s.Bypasses))
+	for _, b := range s.Bypasses {
+		if key := [2]string{b.Via, b.What}; !seen[key] {
+			seen[key] = true
+			for _, state := range BypassStates {
+				emit(truth(b.State == state), s.Interface, state, b.Via, b.What)
+			}
+		}
+	}
 }
 
 func quotas(value func(*Quota) uint64) func(*Status, func(float64, ...string)) {

@@ -19,6 +19,9 @@ func full() *Status {
 		{Month: "2026-11", Tunnel: Carried{Tx: Count{1, 2}}, Paths: []PathTotal{{Name: "lte", Tx: Count{3, 4e9}, Rx: Count{5, 6}, LostPackets: 7}}},
 		{Month: "2026-10", Tunnel: Carried{Rx: Count{1, 2e9}}, Paths: []PathTotal{{Name: "gone"}}},
 	}
+	s.Bypasses = []Bypass{{What: "to 203.0.113.0/24", Via: "dsl", State: "direct"}, {What: "to 203.0.113.0/24", Via: "dsl", State: "tunnel"},
+		{What: "mark 0x20", Via: "lte", State: "blocked", Why: "the WAN is down"}}
+	s.Fallback = "direct"
 	s.Hints = []string{"do this"}
 	return s
 }
@@ -36,6 +39,10 @@ func TestMetrics(t *testing.T) {
 		`netcombiner_path_state{interface="nc0",path="lte",state="connecting",transport="tcp"} 1`,
 		`netcombiner_path_quota_limit_bytes{interface="nc0",path="d\"s\\l\nü",transport="udp"} 5e+10`,
 		`netcombiner_path_month_tx_bytes{interface="nc0",path="lte"} 4e+09`,
+		`netcombiner_fallback_active{interface="nc0"} 1`,
+		`netcombiner_bypass_state{interface="nc0",state="direct",via="dsl",what="to 203.0.113.0/24"} 1`,
+		`netcombiner_bypass_state{interface="nc0",state="direct",via="lte",what="mark 0x20"} 0`,
+		`netcombiner_bypass_state{interface="nc0",state="blocked",via="lte",what="mark 0x20"} 1`,
 		`netcombiner_rejected_messages_total{interface="nc0",reason="malformed"} 3`,
 		`netcombiner_info{interface="nc1",role="local",version="1.0"} 1`,
 	} {

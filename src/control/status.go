@@ -24,11 +24,14 @@ type Status struct {
 	Hints []string `json:"hints,omitempty"`
 }
 
+// BypassStates are all that a bypass can be in.
+var BypassStates = []string{"direct", "tunnel", "blocked"}
+
 // Bypass is how one [Bypass] is.
 type Bypass struct {
 	What  string `json:"what"`          // the packets that are meant: "to 203.0.113.0/24"
 	Via   string `json:"via"`           // the WAN, as configured
-	State string `json:"state"`         // where they go: "direct", "tunnel", "blocked"
+	State string `json:"state"`         // where they go: one of BypassStates
 	Why   string `json:"why,omitempty"` // why not by the WAN
 }
 
