@@ -10,11 +10,7 @@
 //	reference      a right to read Data; the last one released frees the buffer
 package packet
 
-import (
-	"sync"
-
-	"netcombiner/src/mono"
-)
+import "netcombiner/src/mono"
 
 // Headroom is how many bytes of its buffer lie before a packet read from the
 // TUN or a message read from a path: what a TUN device may scribble on.
@@ -41,7 +37,7 @@ type Packet struct {
 
 	buffer []byte
 	refs   int32
-	pool   *Pool
+	slab   *slab
 }
 
 // Buffer is the whole storage. The owner of a fresh packet reads into
@@ -63,97 +59,9 @@ func (p *Packet) Release() {
 	p.refs--
 	switch {
 	case p.refs == 0:
-		p.pool.put(p)
+		p.slab.pool.put(p)
 	case p.refs < 0:
 		panic("packet: released twice")
-	}
-}
-
-// Pool is a bounded stock of packets. Its methods may be called by any
-// goroutine; batches keep the lock's cost far under that of the copy.
-type Pool struct {
-	size, limit int
-
-	mu   sync.Mutex
-	free []*Packet
-	made int
-}
-
-// NewPool returns a pool whose packets have buffers of size bytes, and which
-// makes limit of them at most: this bounds the portal's memory.
-func NewPool(size, limit int) *Pool { return &Pool{size: size, limit: limit} }
-
-// Size is the length of each buffer, in bytes.
-func (pl *Pool) Size() int { return pl.size }
-
-// Outstanding is how many packets are out of the pool.
-func (pl *Pool) Outstanding() int {
-	pl.mu.Lock()
-	defer pl.mu.Unlock()
-	return pl.made - len(pl.free)
-}
-
-// Get fills dst with fresh packets, one reference each, and returns how many
-// there were: fewer than len(dst) when the pool is exhausted.
-func (pl *Pool) Get(dst []*Packet) int {
-	pl.mu.Lock()
-	defer pl.mu.Unlock()
-	for i := range dst {
-		if len(pl.free) == 0 && !pl.grow() {
-			return i
-		}
-		last := len(pl.free) - 1
-		dst[i], pl.free = pl.free[last], pl.free[:last]
-		dst[i].refs = 1
-	}
-	return len(dst)
-}
-
-// slabPackets is how many packets are made at once: two allocations instead of
-// two for each, and no rounding up to the sizes that the runtime has.
-const slabPackets = 32
-
-// grow makes a slab of packets, and returns false at the limit. Under the lock.
-func (pl *Pool) grow() bool {
-	n := min(slabPackets, pl.limit-pl.made)
-	if n <= 0 {
-		return false
-	}
-	packets, buffers := make([]Packet, n), make([]byte, n*pl.size)
-	for i := range packets {
-		at := i * pl.size
-		packets[i].pool, packets[i].buffer = pl, buffers[at:at+pl.size:at+pl.size]
-		pl.free = append(pl.free, &packets[i])
-	}
-	pl.made += n
-	return true
-}
-
-func (pl *Pool) put(p *Packet) {
-	p.reset()
-	pl.mu.Lock()
-	pl.free = append(pl.free, p)
-	pl.mu.Unlock()
-}
-
-// Release gives back a reference to each packet of a batch, all of one pool, as
-// their own Release does, and forgets them. It takes the pool's lock once.
-func Release(batch []*Packet) {
-	if len(batch) == 0 {
-		return
-	}
-	pl := batch[0].pool
-	pl.mu.Lock()
-	defer pl.mu.Unlock()
-	for i, p := range batch {
-		batch[i] = nil
-		switch p.refs--; {
-		case p.refs == 0:
-			p.reset()
-			pl.free = append(pl.free, p)
-		case p.refs < 0:
-			panic("packet: released twice")
-		}
 	}
 }
 

@@ -188,55 +188,6 @@ func TestFlowHash(t *testing.T) {
 	}
 }
 
-func TestPoolIsBounded(t *testing.T) {
-	pool := NewPool(64, 3)
-	got := make([]*Packet, 5)
-	if n := pool.Get(got); n != 3 {
-		t.Fatalf("got %d packets of a pool of 3", n)
-	}
-	got[0].Retain()
-	got[0].Release()
-	if pool.Outstanding() != 3 {
-		t.Error("a packet went home while referenced")
-	}
-	got[0].Release()
-	if n := pool.Get(got[3:]); n != 1 {
-		t.Errorf("got %d packets after one came home", n)
-	}
-}
-
-// Packets of one slab share nothing, and go home together.
-func TestSlabs(t *testing.T) {
-	const size, limit = 64, 2*slabPackets + 3
-	pool := NewPool(size, limit)
-	got := make([]*Packet, limit)
-	for i := range got { // one by one: slabs are none of the caller's business
-		if pool.Get(got[i:i+1]) != 1 || pool.Outstanding() != i+1 {
-			t.Fatalf("packet %d: %d are out", i, pool.Outstanding())
-		}
-		got[i].Data = got[i].Buffer()[Headroom:]
-		if len(got[i].Buffer()) != size || cap(got[i].Buffer()) != size {
-			t.Fatalf("a buffer of %d bytes, %d with its neighbours", len(got[i].Buffer()), cap(got[i].Buffer()))
-		}
-		for j := range got[i].WithHeadroom(Headroom) {
-			got[i].Buffer()[j] = byte(i)
-		}
-	}
-	for i, p := range got {
-		if b := p.Buffer(); b[0] != byte(i) || b[size-1] != byte(i) {
-			t.Fatalf("packet %d was overwritten by %d and %d", i, b[0], b[size-1])
-		}
-	}
-	got[5].Retain()
-	kept := got[5]
-	if Release(got); pool.Outstanding() != 1 || got[0] != nil || kept.Data == nil {
-		t.Errorf("%d packets are out, of which one is kept", pool.Outstanding())
-	}
-	if Release([]*Packet{kept}); pool.Outstanding() != 0 || kept.Data != nil {
-		t.Errorf("%d packets are out", pool.Outstanding())
-	}
-}
-
 func TestRing(t *testing.T) {
 	var r Ring[int]
 	next := 0

@@ -448,6 +448,7 @@ func (p *Path) dequeue() *packet.Packet {
 // with a reference for the caller.
 func (p *Path) TakeLost(dst []*packet.Packet) []*packet.Packet {
 	dst = append(dst, p.gone...)
+	clear(p.gone)
 	p.gone = p.gone[:0]
 	return dst
 }

@@ -254,12 +254,14 @@ func (k *core) act(now mono.Time, p *path.Path, events path.Events) {
 func (k *core) rescue(p *path.Path) {
 	k.rescued = p.TakeUnacknowledged(k.rescued[:0])
 	k.exchange.Rescue(k.rescued)
+	clear(k.rescued)
 }
 
 // recover sends again what a link lost, where that may still be in time.
 func (k *core) recover(p *path.Path) {
 	k.rescued = p.TakeLost(k.rescued[:0])
 	k.exchange.Recover(k.rescued)
+	clear(k.rescued)
 }
 
 func (k *core) anyUsable() bool {

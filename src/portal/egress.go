@@ -49,6 +49,7 @@ func (e *egress) flush() {
 		}
 		_, _ = e.device.Write(e.bufs, tundevice.Headroom) // what ends it ends the TUN's reader too
 		packet.Release(e.batch)
+		clear(e.bufs)
 		e.mu.Lock()
 	}
 	e.writing = false

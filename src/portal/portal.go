@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"math/bits"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -287,6 +288,7 @@ func (p *Portal) do(f func(now mono.Time)) {
 	p.core.settle(now)
 	p.wakeSenders(now)
 	p.egress.add(p.core.deliver)
+	clear(p.core.deliver) // what is not needed is not to be kept: see packet.Pool.Shrink
 	p.core.deliver = p.core.deliver[:0]
 	answers := p.core.answers
 	p.core.answers = nil
@@ -339,9 +341,15 @@ func (p *Portal) setAlarm(now mono.Time) {
 	}
 }
 
-// keepTime calls the core when something is due, and sets the TUN's MTU.
+// shrinkEvery is how often buffers that nobody needed meanwhile are given back, if
+// something wakes the timekeeper: an idle tunnel has given back what a burst took
+// after two or three times that.
+const shrinkEvery = time.Minute
+
+// keepTime calls the core when something is due, sets the TUN's MTU, and keeps the
+// pool as small as it can be.
 func (p *Portal) keepTime(ctx context.Context) {
-	mtu := 0
+	mtu, shrink := 0, p.started.Add(shrinkEvery)
 	for {
 		if m := int(p.mtu.Load()); m != mtu {
 			mtu = m
@@ -350,11 +358,27 @@ func (p *Portal) keepTime(ctx context.Context) {
 			}
 		}
 		p.do(func(mono.Time) {})
+		if now := p.clock.Now(); now >= shrink {
+			p.shrink(now)
+			shrink = now.Add(shrinkEvery)
+		}
 		select {
 		case <-p.alarm.C:
 		case <-p.resized:
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// shrink gives back the buffers that nobody needed since it was last called: to the
+// runtime, and from there, while that keeps nobody waiting, to the system at once.
+func (p *Portal) shrink(now mono.Time) {
+	forgotten := p.pool.Shrink()
+	p.mu.Lock()
+	active := p.core.active(now)
+	p.mu.Unlock()
+	if forgotten > 0 && !active {
+		debug.FreeOSMemory()
 	}
 }

@@ -206,12 +206,13 @@ func (r *receiver) batch(n int) {
 				r.packets[o.index] = r.spare[used]
 				used++
 			}
-			o.packet = nil
+			o.packet, o.payload = nil, nil
 		}
 	})
 	for _, s := range r.spare[used:spare] {
 		s.Release()
 	}
+	clear(r.spare[:spare])
 	if fresh && !r.vouched {
 		r.vouch()
 	}

@@ -61,10 +61,12 @@ func (p *Portal) readTUN(ctx context.Context) {
 		for _, s := range spare[kept:got] {
 			s.Release()
 		}
+		clear(spare[:got])
 		p.do(func(now mono.Time) {
 			p.core.unread += uint64(n - len(read))
 			p.core.ingress(now, read)
 		})
+		clear(read)
 	}
 }
 

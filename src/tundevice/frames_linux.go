@@ -232,8 +232,10 @@ func (w *writer) part(i int, b []byte) {
 	w.iov[i].SetLen(len(b))
 }
 
-// write writes the first parts of iov as one frame.
+// write writes the first parts of iov as one frame, and forgets them: they are the
+// caller's, who may want to be rid of them.
 func (s *system) write(parts int) error {
+	defer clear(s.out.iov[:parts])
 	s.out.parts = parts
 	if err := s.raw.Write(s.out.try); err != nil {
 		return err
