@@ -37,6 +37,7 @@ type Packet struct {
 
 	buffer []byte
 	refs   int32
+	free   bool // it is in the pool, under whose lock this is
 	slab   *slab
 }
 

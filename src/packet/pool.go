@@ -1,16 +1,20 @@
 package packet
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // Pool is a bounded stock of packets. Its methods may be called by any
 // goroutine; batches keep the lock's cost far under that of the copy.
 type Pool struct {
 	size, limit int
 
-	mu   sync.Mutex
-	free []*Packet // the last one goes first
-	made int
-	idle int // the fewest that were free at any time since Shrink
+	mu    sync.Mutex
+	free  []*Packet // the last one goes first
+	slabs []*slab   // in the order in which they were made
+	made  int       // packets
+	idle  int       // the fewest that were free at any time since Shrink
 }
 
 // slab is some packets that were made at once, and are given back to the runtime
@@ -19,7 +23,6 @@ type slab struct {
 	pool    *Pool
 	packets [slabPackets]Packet
 	made    int // of these
-	free    int // counted by Shrink; 0 between two calls
 }
 
 // slabPackets is how many packets are made at once. Four buffers for the usual MTU
@@ -55,7 +58,7 @@ func (pl *Pool) Get(dst []*Packet) int {
 		}
 		last := len(pl.free) - 1
 		dst[i], pl.free = pl.free[last], pl.free[:last]
-		dst[i].refs = 1
+		dst[i].refs, dst[i].free = 1, false
 	}
 	pl.idle = min(pl.idle, len(pl.free))
 	return len(dst)
@@ -70,46 +73,68 @@ func (pl *Pool) grow() bool {
 	s, buffers := &slab{pool: pl, made: n}, make([]byte, n*pl.size)
 	for i := range n {
 		at := i * pl.size
-		s.packets[i].slab, s.packets[i].buffer = s, buffers[at:at+pl.size:at+pl.size]
-		pl.free = append(pl.free, &s.packets[i])
+		p := &s.packets[i]
+		p.slab, p.buffer, p.free = s, buffers[at:at+pl.size:at+pl.size], true
+		pl.free = append(pl.free, p)
 	}
+	pl.slabs = append(pl.slabs, s)
 	pl.made += n
 	return true
 }
 
 // Shrink forgets what nobody needed since it was last called, as far as whole slabs
 // are free, so that a burst is not paid for ever. It returns how many packets that was.
+//
+// Of what is left the oldest are given out first. Whoever holds packets all the
+// time is to Repick them afterwards, or a few of them would keep most slabs.
 func (pl *Pool) Shrink() (forgotten int) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	for _, p := range pl.free {
-		p.slab.free++
-	}
-	var kept []*Packet
-	for _, p := range pl.free {
-		switch s := p.slab; {
-		case s.free == s.made && s.made <= pl.idle: // the first of a slab that goes
+	before := pl.made
+	pl.free = make([]*Packet, 0, len(pl.free))
+	for i, s := range slices.Backward(pl.slabs) {
+		free := len(pl.free)
+		for j := range s.made {
+			if p := &s.packets[j]; p.free {
+				pl.free = append(pl.free, p)
+			}
+		}
+		if whole := len(pl.free)-free == s.made; whole && s.made <= pl.idle {
 			pl.idle -= s.made
 			pl.made -= s.made
-			s.free = gone
-		case s.free != gone:
-			kept = append(kept, p)
+			clear(pl.free[free:])
+			pl.free, pl.slabs[i] = pl.free[:free], nil
 		}
 	}
-	for _, p := range kept {
-		p.slab.free = 0
-	}
-	forgotten = len(pl.free) - len(kept)
-	pl.free, pl.idle = kept, len(kept)
-	return forgotten
+	pl.slabs = slices.Clone(slices.DeleteFunc(pl.slabs, func(s *slab) bool { return s == nil }))
+	pl.free = slices.Clone(pl.free)
+	pl.idle = len(pl.free)
+	return before - pl.made
 }
 
-// gone marks a slab whose packets are forgotten.
-const gone = -1
+// Repick exchanges packets that nobody else has, and in which nothing is, for those
+// that the pool prefers to give out.
+func (pl *Pool) Repick(batch []*Packet) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	batch = batch[:min(len(batch), len(pl.free))]
+	rest := len(pl.free) - len(batch)
+	before := slices.Clone(batch)
+	for i := range batch {
+		batch[i] = pl.free[rest+i]
+		batch[i].refs, batch[i].free = 1, false
+	}
+	for _, p := range before {
+		p.reset()
+		p.refs, p.free = 0, true
+	}
+	pl.free = slices.Insert(pl.free[:rest], 0, before...)
+}
 
 func (pl *Pool) put(p *Packet) {
 	p.reset()
 	pl.mu.Lock()
+	p.free = true
 	pl.free = append(pl.free, p)
 	pl.mu.Unlock()
 }
@@ -128,6 +153,7 @@ func Release(batch []*Packet) {
 		switch p.refs--; {
 		case p.refs == 0:
 			p.reset()
+			p.free = true
 			pl.free = append(pl.free, p)
 		case p.refs < 0:
 			panic("packet: released twice")

@@ -103,3 +103,48 @@ func TestShrink(t *testing.T) {
 		t.Errorf("%d are out", pool.Outstanding())
 	}
 }
+
+// Who holds a few packets of a burst, of as many slabs, keeps few of these after a
+// Repick.
+func TestRepick(t *testing.T) {
+	const few = 10
+	const limit = 10 * few * slabPackets
+	pool := NewPool(64, limit)
+	all := make([]*Packet, limit)
+	pool.Get(all)
+	var held, rest []*Packet
+	for i, p := range all {
+		if i%(limit/few) == 0 {
+			held = append(held, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	held[0].Data = held[0].Buffer()[:8]
+	Release(rest)
+	pool.Shrink()
+	pool.Shrink()
+	if pool.made != few*slabPackets {
+		t.Fatalf("%d packets are left, want all of %d slabs", pool.made, few)
+	}
+	pool.Repick(held)
+	if pool.Outstanding() != few || held[0].Data != nil {
+		t.Errorf("%d packets are out after a Repick of %d", pool.Outstanding(), few)
+	}
+	pool.Shrink()
+	if pool.made > 2*few {
+		t.Errorf("%d packets are left, of which %d are held", pool.made, few)
+	}
+	if n := pool.Get(all); n != limit-few {
+		t.Errorf("got %d packets, want %d", n, limit-few)
+	}
+	pool.Repick(held) // where there is nothing to pick from
+	if pool.Outstanding() != limit {
+		t.Errorf("%d of %d are out", pool.Outstanding(), limit)
+	}
+	Release(held)
+	Release(all[:limit-few])
+	if pool.Outstanding() != 0 {
+		t.Errorf("%d are out", pool.Outstanding())
+	}
+}

@@ -87,6 +87,7 @@ type Portal struct {
 	clock      mono.Clock
 	started    mono.Time
 	pool       *packet.Pool
+	shrunk     atomic.Uint32 // how often the pool was made smaller: see packet.Pool.Repick
 	transports map[string]transport.Transport
 	egress     egress
 	mtu        atomic.Int64                  // the tunnel's, for the TUN's reader
@@ -375,6 +376,7 @@ func (p *Portal) keepTime(ctx context.Context) {
 // runtime, and from there, while that keeps nobody waiting, to the system at once.
 func (p *Portal) shrink(now mono.Time) {
 	forgotten := p.pool.Shrink()
+	p.shrunk.Add(1)
 	p.mu.Lock()
 	active := p.core.active(now)
 	p.mu.Unlock()
