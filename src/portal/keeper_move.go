@@ -34,7 +34,7 @@ func (k *keeper) move(ctx context.Context, old *flow) *flow {
 				return next
 			}
 			hangUp(next)
-			err = errNoAnswer
+			changed, err = len(k.changed) > 0, errNoAnswer // or it is to go yet another way
 		}
 		if !changed {
 			k.complain(ctx, err)
