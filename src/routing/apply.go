@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 
 	"netcombiner/src/config"
@@ -182,144 +181,6 @@ func (r *Routing) Warnings() []string {
 
 func (r *Routing) path() string { return journalPath(r.dir, r.journal.Interface) }
 
-// reconcile brings what is in force to what spec asks for now. shared are the
-// steps of the host's other tunnels.
-func (r *Routing) reconcile(spec Spec, shared index) error {
-	host, err := r.system.snapshot()
-	if err != nil {
-		return fmt.Errorf("reading the host's routing: %w", err)
-	}
-	r.named = spec.sets()
-	r.sets = r.system.setFamilies(r.named)
-	host.Sets = r.sets
-	r.stands = standings(spec, host, r.journal.Slot)
-	mine := indexOf(r.journal.Steps)
-	asBefore(&host, shared)
-	asBefore(&host, mine)
-	plan, err := Plan(spec, host, r.journal.Slot)
-	if err != nil {
-		return err
-	}
-	if err := r.system.check(plan); err != nil {
-		return err
-	}
-	var wanted []Step
-	for _, step := range plan {
-		own, err := r.own(step, mine, shared)
-		if err != nil {
-			return err
-		}
-		if own {
-			wanted = append(wanted, r.remember(step, mine, shared))
-		}
-	}
-	var obsolete []Step
-	still := indexOf(wanted)
-	for _, step := range r.journal.Steps {
-		if !still.has(step) {
-			obsolete = append(obsolete, step)
-		}
-	}
-	// First on disk what will have to be undone, whenever we are killed.
-	r.journal.Steps = append(slices.Clone(obsolete), wanted...)
-	if err := r.journal.write(r.path()); err != nil {
-		return err
-	}
-	errs := []error{r.unmakeAll(obsolete, shared)}
-	r.lacking = nil
-	for _, step := range wanted {
-		err := r.system.make(step)
-		if err == nil || step.Sysctl != nil && step.Sysctl.Optional {
-			continue
-		}
-		err = fmt.Errorf("%s: %w", firstLine(step.String()), err)
-		if step.SetChain != nil { // somebody else's table
-			r.lacking = errors.Join(r.lacking, err)
-			continue
-		}
-		errs = append(errs, err)
-		break // what follows may need it
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	if len(obsolete) > 0 { // else the journal is right as it is
-		r.journal.Steps = wanted
-		if err := r.journal.write(r.path()); err != nil {
-			return err
-		}
-	}
-	r.lacking = errors.Join(r.lacking, r.settle(spec, besidesOf(spec, host, r.journal.Slot)))
-	return nil
-}
-
-// own says whether a planned step is ours to make, and so to undo: not when
-// somebody else has made it already.
-func (r *Routing) own(step Step, mine, shared index) (bool, error) {
-	if mine.has(step) || shared.has(step) {
-		return true, nil // of what is shared, the last tunnel undoes it
-	}
-	if step.Sysctl != nil {
-		now, _, err := r.system.sysctl(step.Sysctl.Key)
-		if err != nil && step.Sysctl.Optional {
-			return false, nil
-		}
-		return !step.Sysctl.satisfied(now), err
-	}
-	if step.Ruleset != nil || step.SetChain != nil {
-		return true, nil // the name is ours
-	}
-	present, err := r.system.present(step)
-	if step.NoRule != nil {
-		return present, err
-	}
-	return !present, err
-}
-
-// satisfied says whether value needs no change.
-func (s *Sysctl) satisfied(value string) bool {
-	if s.AtLeast && len(value) == len(s.Value) {
-		return value >= s.Value // small numbers, of equal length
-	}
-	return value == s.Value
-}
-
-// remember adds to a step what is needed to undo it: the first owner's memory,
-// or else what is there now.
-func (r *Routing) remember(step Step, mine, shared index) Step {
-	if step.Sysctl == nil {
-		return step
-	}
-	s := *step.Sysctl
-	known, ok := mine[step.key()]
-	if !ok {
-		known, ok = shared[step.key()]
-	}
-	if ok {
-		s.Old, s.Siblings = known.Sysctl.Old, known.Sysctl.Siblings
-	} else if old, siblings, err := r.system.sysctl(s.Key); err == nil {
-		s.Old, s.Siblings = old, siblings
-	}
-	return Step{Sysctl: &s}
-}
-
-// asBefore puts into host the sysctls as they were before the steps.
-func asBefore(host *Host, steps index) {
-	restore := func(key, old string) {
-		if _, read := host.Sysctl[key]; read {
-			host.Sysctl[key] = old
-		}
-	}
-	for _, step := range steps {
-		if step.Sysctl != nil {
-			restore(step.Sysctl.Key, step.Sysctl.Old)
-			for key, old := range step.Sysctl.Siblings {
-				restore(key, old)
-			}
-		}
-	}
-}
-
 // undo takes back what the journal says, and keeps in it what it could not.
 func (r *Routing) undo(shared index) error {
 	if err := r.unmakeAll(r.journal.Steps, shared); err != nil {
@@ -330,21 +191,6 @@ func (r *Routing) undo(shared index) error {
 		return fmt.Errorf("removing the routing journal: %w", err)
 	}
 	return nil
-}
-
-// unmakeAll undoes steps, the last first, but for those that another tunnel
-// needs. It goes on after an error.
-func (r *Routing) unmakeAll(steps []Step, shared index) error {
-	var errs []error
-	for _, step := range slices.Backward(steps) {
-		if shared.has(step) {
-			continue
-		}
-		if err := r.system.unmake(step); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", firstLine(step.Inverse()), err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func cleanup(sys system, dir, iface string) (undone []string, err error) {
@@ -417,9 +263,4 @@ func withLeft(sys system, dir, iface string, do func(r *Routing, shared index) e
 	r := &Routing{system: sys, dir: dir, journal: *left}
 	r.journal.Interface = iface
 	return do(r, stepsOf(others))
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
 }
