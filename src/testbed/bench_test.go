@@ -15,14 +15,11 @@ import (
 	"time"
 
 	"netcombiner/src/testbed/measure"
-	"netcombiner/src/testbed/netns"
 )
 
 // The whole of it, on the kernel: no tunnel and ours, each kind of traffic for a moment.
 func TestBench(t *testing.T) {
-	if err := netns.Privileged(); err != nil {
-		t.Skip("skipped: ", err)
-	}
+	privileged(t)
 	c := BenchConfig{Only: "none,udp-auto,ping,flow,overhead,start", For: 300 * time.Millisecond, Program: build(t), Dir: t.TempDir()}
 	var out bytes.Buffer
 	if err := Bench(context.Background(), c, &out); err != nil {
@@ -61,9 +58,7 @@ func TestBench(t *testing.T) {
 
 // A blast counts what was sent and came, both ways, and nothing twice.
 func TestBlast(t *testing.T) {
-	if err := netns.Privileged(); err != nil {
-		t.Skip("skipped: ", err)
-	}
+	privileged(t)
 	s, err := newStage()
 	if err != nil {
 		t.Fatal(err)

@@ -9,15 +9,12 @@ import (
 	"time"
 
 	"netcombiner/src/testbed/measure"
-	"netcombiner/src/testbed/netns"
 )
 
 // A tunnel is changed by commands while it carries a flow and a call. Bounds are
 // wide, for a busy host; `make evaluate ONLY=live` measures, and changes more.
 func TestChangesOfALiveTunnel(t *testing.T) {
-	if err := netns.Privileged(); err != nil {
-		t.Skip("skipped: ", err)
-	}
+	privileged(t)
 	e := &evaluation{EvaluateConfig: EvaluateConfig{Program: build(t)}, out: io.Discard}
 	steps := []liveStep{
 		{typed: "set nc0 path lte metric 5", links: 1},

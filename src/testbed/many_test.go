@@ -18,9 +18,7 @@ import (
 // Three tunnels of one host, each with Routing = nat: whatever one does, the
 // others' traffic to the Internet goes on, and when all have ended nothing is left.
 func TestNeighboursAreLeftAlone(t *testing.T) {
-	if err := netns.Privileged(); err != nil {
-		t.Skip("skipped: ", err)
-	}
+	privileged(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	m, err := newMany(build(t))

@@ -129,26 +129,39 @@ func (m *many) close() {
 func (m *many) start(ctx context.Context, count int) error {
 	var all []config.Instance
 	for i := range count {
-		iface := fmt.Sprintf("nc%d", i)
-		place, err := config.Free(iface, all, nil)
+		next, err := m.startHome(fmt.Sprintf("nc%d", i), all)
 		if err != nil {
 			return err
 		}
-		head := fmt.Sprintf("[Interface]\nKey = %s\n", config.GenerateKey().Base64())
-		far := fmt.Sprintf("%sRole = remote\nRouting = nat\nAddress = %v, %v\n[Listen]\nAddress = [::]:%d\n", head, place.Remote[0], place.Remote[1], place.Port)
-		near := fmt.Sprintf("%sRole = local\nAddress = %v, %v\n[Path]\nBind = eth0\nRemote = %v:%d\n", head, place.Local[0], place.Local[1], m.host.address.Addr(), place.Port)
-		c, err := config.Parse(iface+".conf", strings.NewReader(far))
-		if err != nil {
-			return err
-		}
-		all = append(all, config.Named(iface+".conf", c))
-		if err := m.startOn(&m.host, iface, far); err != nil {
-			return err
-		}
-		if err := m.startOn(&m.homes, iface, near); err != nil {
-			return err
-		}
+		all = append(all, next)
 	}
+	return m.awaitUp(ctx)
+}
+
+// startHome starts one more tunnel, both its portals.
+func (m *many) startHome(iface string, existing []config.Instance) (next config.Instance, err error) {
+	place, err := config.Free(iface, existing, nil)
+	if err != nil {
+		return next, err
+	}
+	head := fmt.Sprintf("[Interface]\nKey = %s\n", config.GenerateKey().Base64())
+	far := fmt.Sprintf("%sRole = remote\nRouting = nat\nAddress = %v, %v\n[Listen]\nAddress = [::]:%d\n", head, place.Remote[0], place.Remote[1], place.Port)
+	near := fmt.Sprintf("%sRole = local\nAddress = %v, %v\n[Path]\nBind = eth0\nRemote = %v:%d\n", head, place.Local[0], place.Local[1], m.host.address.Addr(), place.Port)
+	c, err := config.Parse(iface+".conf", strings.NewReader(far))
+	if err == nil {
+		err = m.startOn(&m.host, iface, far)
+	}
+	if err == nil {
+		err = m.startOn(&m.homes, iface, near)
+	}
+	if err != nil {
+		return next, err
+	}
+	return config.Named(iface+".conf", c), nil
+}
+
+// awaitUp waits until all tunnels are up, but not for ever.
+func (m *many) awaitUp(ctx context.Context) error {
 	for deadline := time.Now().Add(time.Minute); ; {
 		err := m.allUp()
 		if err == nil {

@@ -24,9 +24,7 @@ import (
 // The daemon itself on the real kernel: one TCP flow over two links, one of
 // which dies and returns. Bounds are wide, for a busy host; `make evaluate` measures.
 func TestFlowOverTwoLinks(t *testing.T) {
-	if err := netns.Privileged(); err != nil {
-		t.Skip("skipped: ", err)
-	}
+	privileged(t)
 	daemon := build(t)
 	for _, transport := range []string{"udp", "ip"} {
 		t.Run(transport, func(t *testing.T) {
@@ -58,9 +56,7 @@ func build(t *testing.T) (daemon string) {
 // With Routing = portal the client is the remote portal to the world, but for
 // SSH: the paper's 3.3.
 func TestClientHoldsThePublicAddress(t *testing.T) {
-	if err := netns.Privileged(); err != nil {
-		t.Skip("skipped: ", err)
-	}
+	privileged(t)
 	daemon := build(t)
 	for _, transport := range []string{"udp", "ip"} {
 		t.Run(transport, func(t *testing.T) { clientHoldsThePublicAddress(t, daemon, transport) })
