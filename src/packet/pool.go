@@ -44,6 +44,13 @@ func (pl *Pool) Outstanding() int {
 	return pl.made - len(pl.free)
 }
 
+// Made is how many packets there are, in the pool and out of it.
+func (pl *Pool) Made() int {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	return pl.made
+}
+
 // Get fills dst with fresh packets, one reference each, and returns how many
 // there were: fewer than len(dst) when the pool is exhausted.
 func (pl *Pool) Get(dst []*Packet) int {

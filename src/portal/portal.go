@@ -9,7 +9,8 @@
 //	reader of a flow     messages → open → core.receive → TUN     (receiver.go)
 //	timekeeper           core.settle when something is due        (portal.go)
 //	keeper of a path     resolves, dials, dials again             (keeper.go)
-//	keeper of quotas     counts what is carried in a month        (quotas.go)
+//	keeper of quotas     counts what is carried in a month        (quotas.go),
+//	                     and gives back what a burst took         (buffers.go)
 //
 // No path's goroutines ever wait for another's, but for the lock, which nobody
 // holds while it waits for a device.
@@ -24,7 +25,6 @@ import (
 	"log/slog"
 	"math/bits"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,7 +87,7 @@ type Portal struct {
 	clock      mono.Clock
 	started    mono.Time
 	pool       *packet.Pool
-	shrunk     atomic.Uint32 // how often the pool was made smaller: see packet.Pool.Repick
+	shrunk     atomic.Uint32 // how often shrink made the pool smaller
 	transports map[string]transport.Transport
 	egress     egress
 	mtu        atomic.Int64                  // the tunnel's, for the TUN's reader
@@ -342,15 +342,9 @@ func (p *Portal) setAlarm(now mono.Time) {
 	}
 }
 
-// shrinkEvery is how often buffers that nobody needed meanwhile are given back, if
-// something wakes the timekeeper: an idle tunnel has given back what a burst took
-// after two or three times that.
-const shrinkEvery = time.Minute
-
-// keepTime calls the core when something is due, sets the TUN's MTU, and keeps the
-// pool as small as it can be.
+// keepTime calls the core when something is due, and sets the TUN's MTU.
 func (p *Portal) keepTime(ctx context.Context) {
-	mtu, shrink := 0, p.started.Add(shrinkEvery)
+	mtu := 0
 	for {
 		if m := int(p.mtu.Load()); m != mtu {
 			mtu = m
@@ -359,28 +353,11 @@ func (p *Portal) keepTime(ctx context.Context) {
 			}
 		}
 		p.do(func(mono.Time) {})
-		if now := p.clock.Now(); now >= shrink {
-			p.shrink(now)
-			shrink = now.Add(shrinkEvery)
-		}
 		select {
 		case <-p.alarm.C:
 		case <-p.resized:
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// shrink gives back the buffers that nobody needed since it was last called: to the
-// runtime, and from there, while that keeps nobody waiting, to the system at once.
-func (p *Portal) shrink(now mono.Time) {
-	forgotten := p.pool.Shrink()
-	p.shrunk.Add(1)
-	p.mu.Lock()
-	active := p.core.active(now)
-	p.mu.Unlock()
-	if forgotten > 0 && !active {
-		debug.FreeOSMemory()
 	}
 }

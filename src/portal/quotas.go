@@ -88,10 +88,12 @@ func (q *quotas) usedUp(name string) bool {
 	return ok && use.UsedUp()
 }
 
-// keepQuotas counts until ctx ends.
+// keepQuotas counts until ctx ends. Its wake serves the shrinker, too: each one more
+// is too many on an idle host with a hundred tunnels.
 func (p *Portal) keepQuotas(ctx context.Context) {
 	tick := time.NewTicker(p.quotas.every)
 	defer tick.Stop()
+	shrinker := shrinker{portal: p}
 	for {
 		select {
 		case <-tick.C:
@@ -111,6 +113,7 @@ func (p *Portal) keepQuotas(ctx context.Context) {
 		if text != nil {
 			p.saveQuotas(text)
 		}
+		shrinker.shrink(p.clock.Now())
 	}
 }
 

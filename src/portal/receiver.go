@@ -105,8 +105,8 @@ type receiver struct {
 	spare    []*packet.Packet
 	opened   []received
 	opener   opener
-	shrunk   uint32 // Portal.shrunk, when packets were last picked
-	vouched  bool   // a message of this flow was authentic and fresh
+	holder   holder
+	vouched  bool // a message of this flow was authentic and fresh
 }
 
 func newReceiver(p *Portal, f *flow) *receiver {
@@ -147,10 +147,7 @@ func (r *receiver) run() {
 		return // a full pool at birth: the path dials again
 	}
 	for {
-		if shrunk := r.portal.shrunk.Load(); r.shrunk != shrunk {
-			r.shrunk = shrunk
-			r.portal.pool.Repick(r.packets)
-		}
+		r.holder.repick(r.portal, r.packets)
 		for i, p := range r.packets {
 			r.messages[i].Buf = p.Buffer()[packet.Headroom:]
 		}

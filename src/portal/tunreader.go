@@ -29,12 +29,9 @@ func (p *Portal) readTUN(ctx context.Context) {
 	sizes := make([]int, full)
 	read := make([]*packet.Packet, 0, full)
 	spare := make([]*packet.Packet, full)
-	picked := p.shrunk.Load()
+	var holder holder
 	for {
-		if shrunk := p.shrunk.Load(); picked != shrunk {
-			picked = shrunk
-			p.pool.Repick(batch)
-		}
+		holder.repick(p, batch)
 		if batch = p.fill(ctx, batch); len(batch) == 0 {
 			return
 		}
