@@ -2,7 +2,6 @@ package tundevice
 
 import (
 	"fmt"
-	"net/netip"
 )
 
 // CheckName reports why name cannot be the name of an interface. It is
@@ -24,26 +23,4 @@ func CheckName(name string) error {
 		}
 	}
 	return nil
-}
-
-// Peer returns the other portal's address, where a tunnel address implies it:
-// the other one of a /31 (RFC 3021), a /127 (RFC 6164), or of the two hosts of
-// a /30 or /126.
-func Peer(own netip.Prefix) (netip.Addr, bool) {
-	addr := own.Addr()
-	bytes := addr.AsSlice()
-	last := len(bytes) - 1
-	switch addr.BitLen() - own.Bits() {
-	case 1:
-		bytes[last] ^= 1
-	case 2:
-		if host := bytes[last] & 3; host != 1 && host != 2 {
-			return netip.Addr{}, false
-		}
-		bytes[last] ^= 3
-	default:
-		return netip.Addr{}, false
-	}
-	peer, ok := netip.AddrFromSlice(bytes)
-	return peer, ok
 }

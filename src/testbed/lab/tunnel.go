@@ -126,14 +126,9 @@ func (t *Tunnel) Close() {
 	}
 }
 
-// WaitUp waits until every path is up on both portals (those of cut links
-// excepted, if named).
-func (t *Tunnel) WaitUp(ctx context.Context, except ...string) error {
-	return t.wait(ctx, func() error { return t.up(except) })
-}
-
-// WaitSettled waits also until the tunnel's MTU, which grows as the paths are
-// probed, is the same on both portals and stays so. Before that a full-sized
+// WaitSettled waits until every path is up on both portals (those of cut links
+// excepted, if named), and until the tunnel's MTU, which grows as the paths are
+// probed, is the same on both and stays so. Before that a full-sized
 // datagram may be lost, as on any way whose MTU its sender does not know yet.
 func (t *Tunnel) WaitSettled(ctx context.Context, except ...string) error {
 	const long = 500 * time.Millisecond

@@ -150,9 +150,6 @@ func NewDirection(s Shape, seed uint64, now mono.Time) *Direction {
 // Shape returns the present shape.
 func (d *Direction) Shape() Shape { return d.shape }
 
-// Rate returns the present rate in bit/s, 0 if there is none.
-func (d *Direction) Rate() int64 { return d.rate }
-
 // Stats returns the counters.
 func (d *Direction) Stats() Stats {
 	s := d.stats
