@@ -79,9 +79,6 @@ var errUnknown = errors.New("neither systemd nor OpenRC nor SysV init runs this 
 func (h Host) Find(iface string) (*Service, error) {
 	switch {
 	case h.has("/run/systemd/system"): // as sd_booted(3) finds out
-		if strings.ContainsAny(iface, "+=") {
-			return nil, errors.New("systemd's names have neither + nor =: rename the tunnel")
-		}
 		return h.systemd(iface), nil
 	case h.has("/run/openrc"):
 		return h.openRC(iface), nil

@@ -229,8 +229,8 @@ func TestPackagesUnit(t *testing.T) {
 }
 
 func TestHostsThatAreNotKnown(t *testing.T) {
-	for directory, iface := range map[string]string{"/etc/openwrt_release": "nc0", "/etc/nothing": "nc0", "/run/systemd/system": "a+b"} {
-		if s, err := newDouble(t, directory).Find(iface); err == nil {
+	for _, directory := range []string{"/etc/openwrt_release", "/etc/nothing"} {
+		if s, err := newDouble(t, directory).Find("nc0"); err == nil {
 			t.Errorf("%s: %s", directory, s.Manager)
 		}
 	}

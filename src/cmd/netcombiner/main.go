@@ -19,6 +19,7 @@ import (
 	"netcombiner/src/daemon"
 	"netcombiner/src/service"
 	"netcombiner/src/setup"
+	"netcombiner/src/tundevice"
 )
 
 func main() {
@@ -180,9 +181,13 @@ func parseInterface(fs *flag.FlagSet, args []string) (string, error) {
 	return rest[0], checkInterface(rest[0])
 }
 
+// checkInterface refuses what no interface, or none of ours, can be called.
 func checkInterface(name string) error {
 	if err := config.CheckInterfaceName(name); err != nil {
 		return usageError(fmt.Sprintf("%.40q: %v", name, err))
+	}
+	if err := tundevice.CheckName(name); err != nil {
+		return usageError(err.Error())
 	}
 	return nil
 }
