@@ -87,7 +87,7 @@ _netcombiner() {
 		((${#arguments[@]})) || choice='remote local'
 		[[ ${COMP_WORDS[COMP_CWORD - 1]} == @(--wan|--client) ]] && choice=$(_netcombiner_value bind)
 		if [[ $cur == -* ]]; then
-			choice='--yes --force --wan --name --client'
+			choice='--yes --force --wan --name --client --json'
 			[[ ${arguments[0]-} == remote ]] && choice='--yes --force --address --port --tcp-port --no-tcp --routing --suite --expires --qr'
 		fi
 		;;
@@ -98,7 +98,7 @@ _netcombiner() {
 	set | add | remove) choice=$(_netcombiner_change "$command" "${arguments[@]}") ;;
 	check)
 		choice=$(_netcombiner_configured)
-		[[ $cur == -* ]] && choice='--all'
+		[[ $cur == -* ]] && choice='--all --json'
 		if [[ $cur == */* || $cur == .* ]]; then
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 			compopt -o filenames 2>/dev/null

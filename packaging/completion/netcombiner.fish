@@ -42,6 +42,7 @@ complete -c netcombiner -n '__fish_seen_subcommand_from show' -l metrics -d 'for
 complete -c netcombiner -n '__fish_seen_subcommand_from show' -l watch -d 'again every second'
 complete -c netcombiner -n '__fish_seen_subcommand_from check' -F -a '(__netcombiner_configured)'
 complete -c netcombiner -n '__fish_seen_subcommand_from check' -l all -d 'every file'
+complete -c netcombiner -n '__fish_seen_subcommand_from check' -l json -d 'for programs'
 complete -c netcombiner -n '__fish_seen_subcommand_from service' -a 'install uninstall start stop status (__netcombiner_configured)'
 complete -c netcombiner -n '__fish_seen_subcommand_from help' -a "$commands"
 
@@ -51,7 +52,7 @@ complete -c netcombiner -n '__fish_seen_subcommand_from add' -a "path bypass via
 complete -c netcombiner -n '__fish_seen_subcommand_from remove' -a 'path bypass'
 
 complete -c netcombiner -n '__fish_seen_subcommand_from init' -a 'remote local'
-for option in yes force no-tcp qr
+for option in yes force no-tcp qr json
     complete -c netcombiner -n '__fish_seen_subcommand_from init' -l $option
 end
 for option in address port tcp-port routing suite expires wan name client

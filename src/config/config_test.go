@@ -340,6 +340,21 @@ func TestKeyNeverPrints(t *testing.T) {
 	}
 }
 
+// A program is told where each error belongs, without the file at hand.
+func TestErrorsForPrograms(t *testing.T) {
+	_, err := Parse("-", strings.NewReader("[interface]\nRole = local\nKey = "+testKey+"\n[path]\nName = dsl\nRemote = a:1\nMetric = 70000\n[Path]\n[Color]\nPink\n"))
+	object, _ := json.Marshal(err)
+	const metric = `{"file":"-","line":7,"section":"Path","name":"dsl","key":"Metric","message":"not a metric","allowed":"0 to 65535","text":"[Path] dsl: Metric = 70000: not a metric; allowed: 0 to 65535"}`
+	const remote = `"line":8,"section":"Path","key":"Remote","message":"missing in [Path]"`
+	const color = `"section":"Color","key":"[Color]","message":"unknown section","allowed":"[Interface], [Path], [Listen], [Bypass]","text":"[Color]: unknown section; `
+	const pink = `"line":10,"message":"neither a key nor a section"`
+	for _, want := range []string{metric, remote, color, pink} {
+		if !strings.Contains(string(object), want) {
+			t.Errorf("%s does not hold %s", object, want)
+		}
+	}
+}
+
 // A key on the wrong line is not told either.
 func TestMisplacedKeyNeverPrints(t *testing.T) {
 	for _, line := range []string{"%s", "%s = 1", "[%s]", "Kye = %s", "Role = %s", "Address = %s", "Address = 10.0.0.1/8, %s", "KeyFile = %s"} {
@@ -408,8 +423,15 @@ func FuzzParse(f *testing.F) {
 			if e.Line < 0 || e.Line > last || e.Problem == "" || i > 0 && e.Line < all[i-1].Line {
 				t.Fatalf("error %d of %d lines: %+v", i, last, e)
 			}
-			if strings.ContainsFunc(e.Error(), func(r rune) bool { return r < ' ' }) {
+			if strings.ContainsFunc(e.Error()+e.Text(), func(r rune) bool { return r < ' ' }) {
 				t.Fatalf("not one line: %q", e.Error())
+			}
+			object, err := json.Marshal(e)
+			if err != nil || strings.Contains(string(object), testKey[:43]) {
+				t.Fatalf("for a program it is %s: %v", object, err)
+			}
+			if (e.Section == "") != (e.Key == "" || e.Key == "[]" || e.Line == 0) {
+				t.Fatalf("is in section %q: %+v", e.Section, e)
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,8 @@ import (
 type Error struct {
 	File    string
 	Line    int    // from 1; 0: the file as a whole
+	Section string // that the line is in: "Path"; empty where Key is, or outside of any
+	Name    string // of the path, where it has one
 	Key     string // or "[Section]"; empty: the line as a whole
 	Value   string // as written; empty when it is missing or must not be shown
 	Problem string
@@ -26,6 +29,11 @@ func (e *Error) Error() string {
 		b.WriteString(":" + strconv.Itoa(e.Line))
 	}
 	b.WriteString(": ")
+	e.writeWhat(&b)
+	return b.String()
+}
+
+func (e *Error) writeWhat(b *strings.Builder) {
 	if e.Key != "" {
 		b.WriteString(e.Key)
 		if e.Value != "" {
@@ -37,7 +45,34 @@ func (e *Error) Error() string {
 	if e.Allowed != "" {
 		b.WriteString("; allowed: " + e.Allowed)
 	}
+}
+
+// Text is one line for a person who has not written the file, and finds no line in it:
+// "[Path] dsl: Transport = upd: not a transport; allowed: udp, tcp, ip".
+func (e *Error) Text() string {
+	var b strings.Builder
+	if e.Section != "" && e.Section != "Interface" && e.Key != "["+e.Section+"]" {
+		b.WriteString("[" + e.Section + "] ")
+		if e.Name != "" {
+			b.WriteString(e.Name + ": ")
+		}
+	}
+	e.writeWhat(&b)
 	return b.String()
+}
+
+// MarshalJSON is the error for a program, which shows it beside what it is about.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		File    string `json:"file"`
+		Line    int    `json:"line,omitempty"`
+		Section string `json:"section,omitempty"`
+		Name    string `json:"name,omitempty"`
+		Key     string `json:"key,omitempty"`
+		Message string `json:"message"`
+		Allowed string `json:"allowed,omitempty"`
+		Text    string `json:"text"`
+	}{e.File, e.Line, e.Section, e.Name, e.Key, e.Problem, e.Allowed, e.Text()})
 }
 
 // Errors is everything wrong with a configuration, in the order of its lines.

@@ -15,6 +15,9 @@ import (
 // MaxSize is the longest configuration that is read, in bytes.
 const MaxSize = 256 << 10
 
+// Stdin is the name of a configuration that comes from standard input.
+const Stdin = "-"
+
 // Load reads and validates the file at path. Its error is an Errors when the
 // content is wrong, else what kept the file from being read.
 func Load(path string) (*Config, error) {
@@ -68,6 +71,7 @@ func parse(name string, text []byte, readFile func(string) ([]byte, error)) (*Co
 	if sections, ok := p.scan(text); ok {
 		c = p.build(sections)
 		c.source = source{p.name, sections}
+		p.locate(sections)
 	}
 	if len(p.errs) > 0 {
 		p.errs.sort()
@@ -84,6 +88,31 @@ func (p *parser) fail(line int, key, value string, err error) {
 		e.Problem = err.Error()
 	}
 	p.errs = append(p.errs, e)
+}
+
+// locate tells of each error about a key which section the key is in.
+func (p *parser) locate(sections []section) {
+	for _, e := range p.errs {
+		for _, s := range sections {
+			if e.Key == "" || s.line == 0 || s.line > e.Line {
+				continue
+			}
+			e.Section, e.Name = s.title(), ""
+			if i := s.find("Name"); i >= 0 && s.is("Path") {
+				e.Name = quote(s.entries[i].value)
+			}
+		}
+	}
+}
+
+// title is the section's name as the manual writes it.
+func (s *section) title() string {
+	for _, known := range []string{"Interface", "Path", "Listen", "Bypass"} {
+		if s.is(known) {
+			return known
+		}
+	}
+	return quote(s.name)
 }
 
 // scan cuts text into sections, or says that it is no text at all. No line is

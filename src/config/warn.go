@@ -10,7 +10,7 @@ import (
 const commonMTU = 1440
 
 // Warnings says what in a valid configuration is most likely not meant: one
-// line each. path is the file that c was read from.
+// line each. path is the file that c was read from, or Stdin.
 func Warnings(path string, c *Config) []string {
 	var all []string
 	warn := func(format string, args ...any) { all = append(all, path+": "+fmt.Sprintf(format, args...)) }
@@ -19,7 +19,7 @@ func Warnings(path string, c *Config) []string {
 	if c.Interface.KeyFile != "" {
 		secret = c.Interface.KeyFile
 	}
-	if info, err := os.Stat(secret); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
+	if info, err := os.Stat(secret); err == nil && secret != Stdin && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
 		warn("everyone can read the key; chmod 600 %s", secret)
 	}
 	if c.Interface.Suite == "none" {

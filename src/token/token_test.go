@@ -179,6 +179,47 @@ func TestPrintsNoSecret(t *testing.T) {
 	}
 }
 
+func TestFields(t *testing.T) {
+	tok := example()
+	tok.Host, tok.Ways = "2001:db8::2", []Way{{"udp", 4725}, {"ip", 0}}
+	want := Fields{
+		Key: "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=", Address: []string{"172.19.152.3/31", "fd19:152::3/127"}, Suite: "auto", Routing: "nat",
+		Paths: []Remote{{"udp", "[2001:db8::2]:4725"}, {"ip", "2001:db8::2"}}, Expires: "2026-11-24T02:13:20Z",
+	}
+	if diff := cmp.Diff(want, tok.Fields()); diff != "" {
+		t.Error(diff)
+	}
+	tok.Expires, tok.Address = time.Time{}, nil
+	if f := tok.Fields(); f.Expires != "" || f.Address == nil {
+		t.Errorf("%+v: want no expiry, and an empty list", f)
+	}
+}
+
+// FuzzFields: a configuration made of what a token says has that in it and nothing else.
+func FuzzFields(f *testing.F) {
+	raw, _ := base64.RawURLEncoding.DecodeString(vector[len(prefix):])
+	f.Add(raw[:len(raw)-4])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		tok, err := Parse(sealed(body))
+		if err != nil {
+			return
+		}
+		said := tok.Fields()
+		all := append([]string{said.Key, said.Suite, said.Routing}, said.Address...)
+		for _, p := range said.Paths {
+			all = append(all, p.Transport, p.Remote)
+		}
+		for _, value := range all {
+			if value == "" || strings.ContainsAny(value, "#\n\r \"'") {
+				t.Fatalf("%q is more than a value: %+v", value, said)
+			}
+		}
+		if _, err := config.ParseKey(said.Key); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // Whatever is read is as Encode would write it: two texts are never one token.
 func FuzzParse(f *testing.F) {
 	f.Add(vector)

@@ -32,9 +32,13 @@ Example: netcombiner show nc0 --watch
 `
 
 const checkHelp = `Tells every error at once, with line, key and what is allowed. FILE ends in
-.conf or holds a slash; without one, or with --all, every file of
-/etc/netcombiner is checked. Of several it also tells what they take from each
-other: a port, an address, a key, the interface.
+.conf or holds a slash; - is standard input; without any, or with --all, every
+file of /etc/netcombiner is checked. Of several it also tells what they take
+from each other: a port, an address, a key, the interface.
+
+  --json  for programs, on standard output: ok, problems, each with file, line,
+          section, name (of a path), key, message, allowed, and all that as text
+          in one line; and warnings, with file and message
 
 Example: netcombiner check nc0
 `

@@ -39,6 +39,7 @@ file; as an argument other users of this host may see it while this runs.
   --wan DEV       an Internet link; once for each. None: those there are
   --name NAME     of the path over the --wan before it
   --client DEV    with the VPS's --routing portal: where the client is
+  --json          change nothing, print what the token holds: the key, too
 
 Both: --yes agrees to all questions (open the firewall, use all links); --force
 replaces a configuration that init did not write, or that was edited since,
@@ -141,18 +142,24 @@ func (a *app) initLocal(args []string) error {
 		return nil
 	})
 	fs.StringVar(&o.Client, "client", "", "")
+	asJSON := fs.Bool("json", false, "")
 	rest, err := parse(fs, args, 0, 2)
 	switch {
 	case err != nil:
 		return err
 	case len(rest) == 0:
 		return usageError("init local: which token? netcombiner init remote prints it on the VPS")
+	case *asJSON && (len(rest) > 1 || fs.NFlag() > 1):
+		return usageError("init local: --json prints the token and changes nothing: give it nothing else")
 	}
 	if o.Interface, err = interfaceOf(rest[1:]); err != nil {
 		return err
 	}
 	if o.Token, err = a.readToken(rest[0]); err != nil {
 		return configError{fmt.Errorf("init local: %w", err)}
+	}
+	if *asJSON {
+		return a.printToken(o.Token)
 	}
 	o.Yes, o.Force = *both.yes, *both.force
 	return about(o.Interface, a.setup(a, a.out).Local(o))
@@ -203,6 +210,19 @@ func (a *app) readToken(arg string) (*token.Token, error) {
 		return nil, err
 	}
 	return token.Parse(string(text))
+}
+
+// printToken is for a program that writes its own configuration (LuCI). It refuses what
+// Local refuses.
+func (a *app) printToken(t *token.Token) error {
+	warning, err := t.Check(a.setup(a, a.err).Now())
+	if err != nil {
+		return configError{fmt.Errorf("init local: %w", err)}
+	}
+	if warning != "" {
+		fmt.Fprintf(a.err, "%s: it is taken\n", warning)
+	}
+	return a.printJSON(t.Fields())
 }
 
 // parseLifetime is time.ParseDuration with days.

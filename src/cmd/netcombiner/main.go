@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -70,7 +71,7 @@ func init() {
 		{"add", "IFACE path NAME|bypass PREFIX KEY VALUE…", "add a path or bypass to a tunnel that runs", addHelp, (*app).add},
 		{"remove", "IFACE path NAME|bypass PREFIX", "remove a path or bypass from a tunnel that runs", removeHelp, (*app).remove},
 		{"reload", "IFACE", "apply the changed file to a tunnel that runs", reloadHelp, (*app).reload},
-		{"check", "[--all] [FILE|IFACE …]", "tell everything that is wrong in configurations", checkHelp, (*app).check},
+		{"check", "[--json] [--all] [FILE|IFACE|- …]", "tell everything that is wrong in configurations", checkHelp, (*app).check},
 		{"genkey", "", "print a new key", genkeyHelp, (*app).genkey},
 		{"service", "install|uninstall|start|stop|status IFACE", "let the host start a tunnel at boot", serviceHelp, (*app).service},
 		{"version", "", "print the version", versionHelp, (*app).version},
@@ -198,6 +199,16 @@ func about(iface string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", iface, err)
+}
+
+// printJSON prints v for a program to read.
+func (a *app) printJSON(v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.out, string(text))
+	return err
 }
 
 // untilInterrupted ends with Ctrl-C or SIGTERM.
