@@ -127,13 +127,9 @@ func (m *many) pings(ctx context.Context, i int, to netip.Addr, count int) (lost
 	if err != nil {
 		return fmt.Sprintf("%s: nothing crosses it: %v: %s", device, err, m.host.daemons[i].out)
 	}
-	var out strings.Builder
-	cmd, err := m.homes.Start(&out, "ping", "-n", "-q", "-c", fmt.Sprint(count), "-i", "0.02", "-W", "2", "-I", device, to.String())
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if !strings.Contains(out.String(), " 0% packet loss") {
-		return fmt.Sprintf("%s (load %.1f): %v: %s", device, measure.Load(), err, out.String())
+	r, err := measure.Ping{For: time.Duration(count) * 20 * time.Millisecond, Device: device}.Run(ctx, m.homes.Namespace, to)
+	if err != nil || len(r.Lost) > 0 {
+		return fmt.Sprintf("%s (load %.1f): of %d echoes these were not answered: %v (longest %.1f ms) %v", device, measure.Load(), count, r.Lost, r.Quantile(1), err)
 	}
 	return ""
 }

@@ -107,7 +107,7 @@ func (e *evaluation) latency(ctx context.Context, links *pair, name string, flow
 		// Against the middle of the idle: what little it varies is not to be an excuse.
 		added = append(added, r.ping.Quantile(0.99)-idle.Quantile(0.5))
 		rates, later = append(rates, r.rates[0]), append(later, r.rates[1])
-		unanswered = append(unanswered, float64(r.ping.Lost))
+		unanswered = append(unanswered, float64(len(r.ping.Lost)))
 		lost = append(lost, float64(r.calls[0].Lost+r.calls[1].Lost))
 		jitter = append(jitter, float64(max(r.calls[0].MeanJitter, r.calls[1].MeanJitter))/1e6)
 		e.say("%s, run %d of %d: %.1f, then %.1f of %.1f Mbit/s; ping idle %.1f, now median %.1f, 99th %.1f, longest %.1f ms; call down %v, jitter %v; up %v, jitter %v",
