@@ -73,7 +73,7 @@ fuzz: ## every fuzz target, 30 s each; TIME=…
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), shellcheck
 	ci/need shellcheck
-	@test -z "$$(gofmt -l src init packaging)" || { echo "gofmt would change:"; gofmt -l src init packaging; exit 1; }
+	@test -z "$$(gofmt -l src init packaging openwrt)" || { echo "gofmt would change:"; gofmt -l src init packaging openwrt; exit 1; }
 	$(call in-each,go vet ./...)
 	$(call in-each,$(TOOLS)/golangci-lint run ./...)
 	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench ci/package .ci/run init/netcombiner.openrc init/netcombiner.sysv \

@@ -1,0 +1,116 @@
+// The ubus object "netcombiner", which the LuCI pages ask. It knows nothing of tunnels by
+// itself: netcombiner(8), the init script, netifd and the log do.
+//
+// Whatever a method is called with may come from a stranger's browser: names must fit
+// their pattern before they become an argument, all else goes to standard input.
+'use strict';
+
+import { INIT, PROGRAM, TUNNEL, ask, fits, lines, outcome, parsed, reason, refused, reply, run } from 'netcombiner.ask';
+import { checkTunnel, checkValue } from 'netcombiner.check';
+import { forget, showAll, tunnels } from 'netcombiner.status';
+import { wans } from 'netcombiner.wans';
+
+const PATH = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/;
+const ACTIONS = [ 'start', 'stop', 'restart', 'reload' ];
+
+// The longest text that is taken for a token: more is for the daemon to refuse.
+const LONGEST = 4096;
+
+// LAST prints what bears our tag, or is procd's of our instances: logread's own -l would
+// count the lines of others, too.
+const LAST = `logread -e 'netcombiner[:[]' | tail -n "$1"`;
+
+const methods = {
+	status: {
+		call: showAll
+	},
+
+	check: {
+		args: { tunnel: '', section: '', key: '', value: '', with: {} },
+		call: function(request) {
+			const args = request.args;
+
+			return args.section == null && args.tunnel != null ? checkTunnel(request, args) : checkValue(request, args);
+		}
+	},
+
+	wans: {
+		call: function(request) {
+			return ask('network.interface', 'dump', {}, (answer, failure) =>
+				reply(request, answer ? { wans: wans(answer.interface) } : { wans: [], error: failure }));
+		}
+	},
+
+	log: {
+		args: { lines: 0 },
+		call: function(request) {
+			const most = min(max(request.args.lines ?? 200, 1), 1000);
+
+			return run('/bin/sh', [ '-c', LAST, 'sh', `${most}` ], null, (done) =>
+				reply(request, done.stderr == '' ? { lines: lines(done.stdout) } : { lines: [], error: reason(done) }));
+		}
+	},
+
+	genkey: {
+		call: function(request) {
+			return run(PROGRAM, [ 'genkey' ], null, (done) =>
+				reply(request, done.code == 0 ? { ok: true, key: trim(done.stdout) } : refused(reason(done))));
+		}
+	},
+
+	token: {
+		args: { token: '' },
+		call: function(request) {
+			const text = request.args.token;
+
+			if (type(text) != 'string' || text == '')
+				return refused('no token: paste what netcombiner init remote prints on the VPS');
+
+			return run(PROGRAM, [ 'init', 'local', '-', '--json' ], substr(text, 0, LONGEST), (done) => {
+				const said = done.code == 0 ? parsed(done.stdout) : null;
+
+				if (!said)
+					return reply(request, refused(reason(done)));
+
+				const tunnel = { key: said.key, suite: said.suite, routing: said.routing, address: said.address };
+
+				reply(request, { ok: true, message: trim(done.stderr), tunnel, paths: said.paths, expires: said.expires });
+			});
+		}
+	},
+
+	action: {
+		args: { tunnel: '', action: '' },
+		call: function(request) {
+			const tunnel = request.args.tunnel, action = request.args.action;
+
+			if (!fits(tunnel, TUNNEL) || !tunnels()[tunnel])
+				return refused('there is no such tunnel');
+
+			if (!(action in ACTIONS))
+				return refused(`not an action; allowed: ${join(', ', ACTIONS)}`);
+
+			return run(INIT, [ action, tunnel ], null, (done) => {
+				forget();
+				reply(request, outcome(done));
+			});
+		}
+	},
+
+	path: {
+		args: { tunnel: '', name: '', up: true },
+		call: function(request) {
+			const tunnel = request.args.tunnel, name = request.args.name, up = request.args.up;
+
+			if (!fits(tunnel, TUNNEL) || !fits(name, PATH) || type(up) != 'bool')
+				return refused('say which tunnel and path, and whether it is to be up');
+
+			return run(PROGRAM, [ 'set', tunnel, 'path', name, up ? 'up' : 'down' ], null, (done) => {
+				forget();
+				reply(request, outcome(done));
+			});
+		}
+	}
+};
+
+return { netcombiner: methods };
