@@ -20,6 +20,9 @@ LAB := ip:iproute2 tc:iproute2 nft:nftables iperf3 ping:iputils-ping tcpdump
 
 GOLANGCI    := v2.15.0
 NFPM        := v2.43.4
+# What draws LuCI's pages in a browser, and judges their style.
+NPM         := build/npm/node_modules
+LUCI        := openwrt/test/luci
 
 .PHONY: all
 all: ## the daemon, build/netcombiner, and the exporter for Prometheus, build/netcombiner-exporter
@@ -56,11 +59,12 @@ plot: ## build/plot, which makes the page of build/evaluation/results.json
 	go build -C $(PLOT) -trimpath -o $(CURDIR)/build/plot .
 
 .PHONY: test
-test: testbed ## prove it: unit tests, virtual time, and the real kernel where root
-	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd
+test: testbed $(NPM) ## prove it: unit tests, virtual time, and the real kernel where root
+	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd chromium node:nodejs msgfmt:gettext
 	$(call in-each,go vet ./...)
 	$(call in-each,go test -p 1 -timeout 20m ./...)
 	go test -p 1 -race -short -timeout 20m $$(go list ./... | grep -v /testbed)
+	timeout 300 node --test $(LUCI)/*.test.mjs
 
 .PHONY: soak
 soak: ## random faults in virtual time: SEEDS=10000, FIRST=1
@@ -71,7 +75,7 @@ fuzz: ## every fuzz target, 30 s each; TIME=…
 	ci/fuzz $(or $(TIME),30s)
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), shellcheck
+lint: $(TOOLS)/golangci-lint $(NPM) ## gofmt, vet, golangci-lint (with staticcheck), shellcheck, eslint
 	ci/need shellcheck
 	@test -z "$$(gofmt -l src init packaging openwrt)" || { echo "gofmt would change:"; gofmt -l src init packaging openwrt; exit 1; }
 	$(call in-each,go vet ./...)
@@ -79,6 +83,15 @@ lint: $(TOOLS)/golangci-lint ## gofmt, vet, golangci-lint (with staticcheck), sh
 	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench ci/package .ci/run init/netcombiner.openrc init/netcombiner.sysv \
 		packaging/completion/netcombiner.bash packaging/scripts/*
 	cd packaging/test && shellcheck -x run within systemd sysv openrc installrpm
+	cd openwrt && ../$(NPM)/.bin/eslint -c test/luci/eslint.config.mjs luci-*/htdocs test/luci
+
+$(NPM): $(LUCI)/package-lock.json
+	ci/need node:nodejs npm
+	mkdir -p build/npm
+	echo module npm > build/npm/go.mod # one of them has a package in Go, which is none of ours
+	cp $(LUCI)/package.json $(LUCI)/package-lock.json build/npm
+	npm ci --silent --ignore-scripts --prefix build/npm
+	touch $@
 
 $(TOOLS)/golangci-lint:
 	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)

@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { end, open, poll, start, stop, texts } from './browser.mjs';
+import { Router, frames, remote } from './router.mjs';
+
+before(start);
+after(stop);
+
+const paths = page => page.$$eval('[data-path]', nodes => nodes.map(node => node.dataset.path));
+const points = (page, selector) => page.$eval(selector, node => node.getAttribute('points').split(' ').filter(Boolean).map(p => p.split(',').map(Number)));
+const clone = value => structuredClone(value);
+
+// What a person would work out of two answers.
+const rate = (i, name, way) => {
+	const at = n => frames[n].paths.find(p => p.name == name)[way].bytes;
+	return 8 * (at(i) - at(i - 1)) / (frames[i].uptime_s - frames[i - 1].uptime_s);
+};
+
+test('each path shows its state, rates, RTT, loss, share and quota as the daemon has them', async () => {
+	const { page } = await open('netcombiner.status');
+	assert.deepEqual(await paths(page), [ 'dsl', 'lte', 'starlink', 'fibre' ]);
+	for (let i = 1; i < frames.length; i++)
+		await poll(page);
+	const last = frames.length - 1;
+	assert.deepEqual(await texts(page, '.nc-card .nc-badge'), [ 'Up', 'Standby', 'Standby', 'Connecting' ]);
+	assert.equal(await page.textContent('[data-path=dsl] .nc-rates .nc-in'), 'In %s Mbit/s'.replace('%s', (rate(last, 'dsl', 'rx') / 1e6).toFixed(1)));
+	assert.equal(await page.textContent('[data-path=dsl] .nc-rates .nc-out'), 'Out %s Mbit/s'.replace('%s', (rate(last, 'dsl', 'tx') / 1e6).toFixed(2)));
+	assert.match(await page.textContent('[data-path=dsl] .nc-facts'), /RTT25 ms, lowest [\d.]+ msLoss0\.0 %Byudp, metric 0/);
+	assert.match(await page.textContent('[data-path=starlink] .nc-facts'), /metric 10/);
+	assert.equal(await page.textContent('[data-path=lte] .nc-quota'), 'Quota30.7 MB of 30.0 MB used, anew on 2026-12-15');
+	assert.equal(await page.$eval('[data-path=lte] .nc-bar div', bar => bar.style.width), '100%');
+	assert.ok(await page.isHidden('[data-path=dsl] .nc-quota'));
+
+	const lately = name => { let sum = 0; for (let i = last - 4; i <= last; i++) sum += rate(i, name, 'rx') + rate(i, name, 'tx'); return sum; };
+	const all = [ 'dsl', 'lte', 'starlink', 'fibre' ].reduce((sum, name) => sum + lately(name), 0);
+	assert.equal(await page.textContent('[data-path=dsl] .nc-share'), '%s % of traffic'.replace('%s', (100 * lately('dsl') / all).toFixed(0)));
+
+	assert.equal(await page.textContent('.nc-tunnel > .nc-head .nc-badge'), 'Connected');
+	assert.match(await page.textContent('.nc-summary'), /^local end · aes128gcm · running for 27 s$/);
+	assert.match(await page.textContent('.nc-tunnel .alert-message'), /quota of lte is used up/);
+	assert.match(await page.textContent('.nc-tables'), /2026-11, in the tunnel59\.2 MB29\.4 MB/);
+	assert.match(await page.textContent('.nc-tables'), /Nothing was rejected/);
+	await end(page);
+});
+
+test('the graphs move, on one scale for all paths', async () => {
+	const { page } = await open('netcombiner.status');
+	assert.deepEqual(await points(page, '[data-path=dsl] polygon.nc-in'), []);
+	await poll(page);
+	await poll(page);
+	const two = await points(page, '[data-path=dsl] polyline.nc-out');
+	assert.deepEqual(two.map(p => p[0]), [ 118, 119 ]);
+	await poll(page);
+	const three = await points(page, '[data-path=dsl] polyline.nc-out');
+	assert.deepEqual(three.map(p => p[0]), [ 117, 118, 119 ]);
+	assert.deepEqual(three.slice(0, 2).map(p => p[1]), two.map(p => p[1]));
+
+	const scales = new Set(await texts(page, '.nc-card .nc-scale'));
+	assert.deepEqual([ ...scales ], [ '20 Mbit/s' ]);
+	const [ , y ] = (await points(page, '[data-path=dsl] polygon.nc-in')).at(-2);
+	assert.equal(y, 1000 - Math.round(1000 * rate(3, 'dsl', 'rx') / 20e6));
+	assert.equal(await page.getAttribute('[data-path=dsl] svg', 'aria-label'), 'dsl over the last minutes: now %1 Mbit/s in, %2 Mbit/s out'
+		.replace('%1', (rate(3, 'dsl', 'rx') / 1e6).toFixed(1)).replace('%2', (rate(3, 'dsl', 'tx') / 1e6).toFixed(2)));
+	await end(page);
+});
+
+test('paths that come and go do so on the page, and nothing is left of them', async () => {
+	const router = new Router();
+	const now = clone(frames[5]);
+	router.status = { nc0: now };
+	const { page } = await open('netcombiner.status', { router });
+	const kept = await page.evaluateHandle(() => document.querySelector('[data-path=dsl]'));
+	now.paths = [ now.paths[0], { ...clone(now.paths[2]), name: 'fibre2' }, now.paths[3] ];
+	now.uptime_s += 2;
+	await poll(page);
+	assert.deepEqual(await paths(page), [ 'dsl', 'fibre2', 'fibre' ]);
+	assert.ok(await kept.evaluate(node => node.isConnected), 'a path that stays keeps its card');
+
+	const size = () => page.evaluate(() => [ document.querySelectorAll('*').length, luci.poll.queue.length ]);
+	const first = await size();
+	for (let i = 0; i < 130; i++) {
+		now.uptime_s += 2;
+		now.paths[0].rx.bytes += 1000000;
+		now.paths.reverse();
+		await poll(page);
+	}
+	assert.deepEqual(await size(), first);
+	assert.equal((await points(page, '[data-path=dsl] polyline.nc-out')).length, 120);
+
+	router.status = {};
+	await poll(page);
+	assert.deepEqual(await paths(page), []);
+	assert.ok(await page.isVisible('text=There is no tunnel yet.'));
+	await end(page);
+});
+
+test('counters that begin anew make no spike', async () => {
+	const router = new Router();
+	const now = clone(frames[5]);
+	router.status = { nc0: now };
+	const { page } = await open('netcombiner.status', { router });
+	now.uptime_s += 2;
+	now.paths[0].rx.bytes = 5;
+	await poll(page);
+	assert.equal(await page.textContent('[data-path=dsl] .nc-rates .nc-in'), 'In –');
+	now.uptime_s = 1; // the daemon itself
+	await poll(page);
+	assert.deepEqual(await texts(page, '.nc-card .nc-rates .nc-in strong'), [ '–', '–', '–', '–' ]);
+	await end(page);
+});
+
+test('the other end tells what it rejected, and a path that failed', async () => {
+	const router = new Router();
+	router.status = { nc1: remote };
+	const { page } = await open('netcombiner.status', { router });
+	assert.match(await page.textContent('.nc-tables'), /Repeated4seen before.*Not ours5not of our format/);
+	assert.equal(await page.textContent('[data-path=fibre] .nc-badge'), 'Failed');
+	assert.ok(await page.isHidden('[data-path=fibre] button'), 'paths are the local end\'s to switch');
+	await end(page);
+});
+
+test('a tunnel that does not run says why, and can be started', async () => {
+	const router = new Router();
+	router.status = { nc0: { error: 'nc0 is not running' }, nc1: { error: 'disabled', disabled: true } };
+	router.problems = { nc0: [ 'no key: make one, or paste a token' ] };
+	const { page } = await open('netcombiner.status', { router });
+	assert.deepEqual(await texts(page, '.nc-head .nc-badge'), [ 'Not running', 'Disabled' ]);
+	assert.deepEqual(await texts(page, '[data-tunnel=nc0] .alert-message'), [ 'nc0 is not running', 'no key: make one, or paste a token' ]);
+	await page.click('[data-tunnel=nc0] button:text-is("Start")');
+	assert.deepEqual(router.calls.at(-1), [ 'netcombiner', 'action', { tunnel: 'nc0', action: 'start' } ]);
+	await end(page);
+});
+
+test('a path is switched off and on, and what fails is told', async () => {
+	const router = new Router();
+	const now = clone(frames[5]);
+	router.status = { nc0: now };
+	const { page } = await open('netcombiner.status', { router });
+	await page.click('[data-path=lte] button');
+	assert.deepEqual(router.calls.at(-1), [ 'netcombiner', 'path', { tunnel: 'nc0', name: 'lte', up: false } ]);
+	now.paths[1].state = 'down';
+	await poll(page);
+	assert.equal(await page.textContent('[data-path=lte] button'), 'Use again');
+	assert.equal(await page.textContent('[data-path=lte] .nc-badge'), 'Off');
+	router.refuse = 'nc0 is not running';
+	await page.click('[data-path=lte] button');
+	assert.deepEqual(router.calls.at(-1)[2], { tunnel: 'nc0', name: 'lte', up: true });
+	assert.match(await page.textContent('.alert-message.danger'), /nc0 is not running/);
+	await end(page);
+});
+
+test('who may only look has no button to press', async () => {
+	const { page } = await open('netcombiner.status', { before: () => { window.permission = false; } });
+	assert.deepEqual(await page.$$eval('button', all => all.filter(button => !button.disabled).length), 0);
+	await end(page);
+});
+
+test('what is not seen does not poll', async () => {
+	for (const name of [ 'status', 'paths', 'log' ]) {
+		const { page, router } = await open('netcombiner.' + name);
+		const hide = hidden => page.evaluate(hidden => Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }), hidden);
+		const asked = router.calls.length;
+		await hide(true);
+		await poll(page);
+		assert.equal(router.calls.length, asked, name);
+		await hide(false);
+		await poll(page);
+		assert.equal(router.calls.length, asked + 1, name);
+		await end(page);
+	}
+});
+
+test('names and messages from elsewhere stay text', async () => {
+	const evil = '<img src=x onerror="console.error(1)"><b>bold</b>';
+	const router = new Router();
+	const now = clone(remote);
+	now.paths[0].name = now.totals[0].paths[0].name = evil;
+	now.hints = [ evil ];
+	router.status = { nc0: now, nc1: { error: evil } };
+	router.problems = { nc0: [ evil ] };
+	router.lines = [ evil ];
+	router.wans[0].device = evil;
+	router.config.netcombiner.cfg01.name = evil;
+	for (const name of [ 'netcombiner.status', 'netcombiner.log', 'netcombiner.paths', 'status.include.90_netcombiner' ]) {
+		const { page } = await open(name, { router });
+		if (name.endsWith('90_netcombiner'))
+			await overview(page);
+		assert.ok((await page.textContent('#view')).includes(evil), name);
+		assert.equal(await page.$$eval('#view b, #view img', all => all.length), 0, name);
+		await end(page);
+	}
+});
+
+const overview = page => page.evaluate(async () => {
+	const widget = await load('view.status.include.90_netcombiner');
+	document.getElementById('view').replaceChildren((await widget.render(await widget.load())) ?? '');
+});
+
+test('the overview has a line for the tunnel and one for each path', async () => {
+	const { page, router } = await open('status.include.90_netcombiner');
+	await overview(page);
+	await overview(page);
+	const rows = await page.$$eval('tr', rows => rows.map(row => [ ...row.children ].map(cell => cell.textContent)));
+	assert.equal(rows.length, 6);
+	assert.deepEqual(rows[1].slice(0, 2), [ 'nc0', 'Connected' ]);
+	assert.deepEqual(rows[2], [ 'dsl', 'Up', (rate(1, 'dsl', 'rx') / 1e6).toFixed(1) + ' Mbit/s', (rate(1, 'dsl', 'tx') / 1e6).toFixed(2) + ' Mbit/s', rows[2][4] ]);
+	assert.match(rows[2][4], /^\d+ %$/);
+	router.status = {};
+	await overview(page);
+	assert.equal(await page.textContent('#view'), '');
+	await end(page);
+});
+
+test('the log shows what there is, shorter, and follows its end', async () => {
+	const router = new Router();
+	const { page } = await open('netcombiner.log', { router });
+	assert.deepEqual(await texts(page, '.nc-log span'), [
+		'Mon Nov 23 14:25:27 2026  INFO msg=running interface=nc0 version=1.0.0\n',
+		'Mon Nov 23 14:25:27 2026  INFO msg="path up" path=dsl remote=10.10.0.1:4725 after=13ms\n',
+		'Mon Nov 23 14:25:47 2026  WARN msg="path failed" path=fibre remote=10.10.0.1:4725 up_for=19.6s why="no answer for 754ms"\n'
+	]);
+	assert.deepEqual(await page.$$eval('.nc-log span', all => all.map(line => line.className)), [ '', '', 'nc-warn' ]);
+	for (let i = 0; i < 100; i++)
+		router.lines.push('line ' + i);
+	await poll(page);
+	const distance = () => page.$eval('.nc-log', log => log.scrollHeight - log.scrollTop - log.clientHeight);
+	assert.ok(await distance() < 2);
+	await page.$eval('.nc-log', log => { log.scrollTop = 0; });
+	router.lines.push('one more');
+	await poll(page);
+	assert.ok(await distance() > 100, 'who reads further up stays there');
+	router.lines = [];
+	await poll(page);
+	assert.ok(await page.isVisible('text=The log has nothing of netcombiner yet.'));
+	await end(page);
+});
+
+test('a phone needs no scrolling sideways', async () => {
+	const long = clone(remote);
+	long.paths[0].name = 'a'.repeat(32);
+	long.hints = [ 'b'.repeat(90) ];
+	for (const name of [ 'status', 'log', 'tunnel' ]) { // tables of forms are the theme's to lay out
+		const router = new Router();
+		if (name == 'status')
+			router.status = { nc0: frames[9], nc1: long };
+		const { page } = await open('netcombiner.' + name, { router, width: 360 });
+		assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 360, name);
+		await end(page);
+	}
+});
