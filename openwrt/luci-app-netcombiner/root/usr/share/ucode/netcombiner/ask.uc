@@ -91,11 +91,37 @@ function nameless(text) {
 	return null;
 }
 
-// run starts a program of fixed name and hands its exit status, output and errors to then.
-// rpcd's own file.exec does it: without a shell, at most 256 KB, killed after half a
-// minute. Input lies in a file without a name, which rpcd's child has inherited.
+// How many programs run at once, so that pages cannot fill a small router's memory, and
+// how many more wait for their turn.
+const ABREAST = 3;
+const WAITING = 50;
+
+let running = 0;
+let queue = [], latest;
+
+// start has rpcd's own file.exec run a program: without a shell, at most 256 KB of output,
+// killed after half a minute.
+function start(command, params, file, then) {
+	running++;
+
+	latest = ask('file', 'exec', { command, params }, (answer, failure) => {
+		running--;
+		file?.close();
+		shift(queue)?.();
+		then({ code: answer?.code ?? -1, stdout: answer?.stdout ?? '', stderr: answer ? answer.stderr ?? '' : failure });
+	});
+
+	return latest;
+}
+
+// run starts a program of fixed name and hands its exit status, output and errors to then;
+// where it cannot, the status is -1, and the errors say why.
+// Input lies in a file without a name, which rpcd's child has inherited.
 export function run(command, params, input, then) {
 	let file;
+
+	if (length(queue) == WAITING)
+		return then({ code: -1, stdout: '', stderr: 'too much at once: try again' });
 
 	if (input != null) {
 		file = nameless(input);
@@ -107,10 +133,12 @@ export function run(command, params, input, then) {
 		command = '/bin/sh';
 	}
 
-	return ask('file', 'exec', { command, params }, (answer, failure) => {
-		file?.close();
-		then({ code: answer?.code ?? -1, stdout: answer?.stdout ?? '', stderr: answer ? answer.stderr ?? '' : failure });
-	});
+	if (running < ABREAST)
+		return start(command, params, file, then);
+
+	push(queue, () => start(command, params, file, then));
+
+	return latest; // for rpcd, anything that is under way will do
 };
 
 // parsed is what a program printed as JSON, or null.

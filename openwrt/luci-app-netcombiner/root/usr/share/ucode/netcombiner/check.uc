@@ -101,7 +101,10 @@ export function checkValue(request, args) {
 const STAGED = `umask 077
 folder=$(mktemp -d /var/run/netcombiner-luci.XXXXXX) || exit
 trap 'rm -rf "$folder"' EXIT
-uci -q -P "/var/run/rpcd/uci-$1" export netcombiner >"$folder/netcombiner" || exit
+if ! uci -q -P "/var/run/rpcd/uci-$1" export netcombiner >"$folder/netcombiner" || [ ! -s "$folder/netcombiner" ]; then
+	echo 'no room for a temporary file in /var/run' >&2
+	exit 1
+fi
 UCI_CONFIG_DIR=$folder ${INIT} check "$2"`;
 
 export function checkTunnel(request, args) {

@@ -33,17 +33,19 @@ function left(name) {
 	return lstat(file)?.type == 'file' ? lines(readfile(file, LONGEST)) : [];
 }
 
-// idle says why a tunnel does not run. problem is what the init script says of it,
-// complaint what netcombiner show does.
-function idle(name, section, problem, complaint) {
+// idle says why nothing is shown of a tunnel. problem is what the init script says of it.
+function idle(name, section, problem, shown) {
 	const off = cursor().get('netcombiner', 'globals', 'enabled') == '0' || section.enabled == '0';
-	const said = match(complaint, regexp(`(^| )${name}: ([^;\n]+)`));
+	const said = match(shown.stderr, regexp(`(^| )${name}: ([^;\n]+)`));
 
 	if (off)
 		return { error: 'disabled', disabled: true };
 
 	if (said)
 		return { error: said[2] };
+
+	if (shown.code < 0) // netcombiner show itself did not run
+		return { error: shown.stderr };
 
 	if (access(`${RUN}/${name}.stopped`))
 		return { error: 'stopped: it runs again once it is started' };
@@ -70,7 +72,7 @@ function status(shown) {
 		if (length(problem))
 			answer.problems[name] = problem;
 
-		answer.tunnels[name] ??= idle(name, section, problem, shown.stderr);
+		answer.tunnels[name] ??= idle(name, section, problem, shown);
 	}
 
 	return answer;
