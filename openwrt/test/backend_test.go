@@ -13,7 +13,9 @@ import (
 )
 
 const (
-	share  = "../luci-app-netcombiner/root/usr/share/"
+	app    = "../luci-app-netcombiner/"
+	pages  = app + "htdocs/luci-static/resources/"
+	share  = app + "root/usr/share/"
 	plugin = share + "rpcd/ucode/netcombiner.uc"
 )
 
@@ -197,6 +199,24 @@ func TestArgumentsAreHeldToPatterns(t *testing.T) {
 	}
 }
 
+// A page asks with the arguments that the method takes: rpcd refuses any other.
+func TestPagesAskWhatThereIs(t *testing.T) {
+	all := methods(t)
+	asked := regexp.MustCompile(`object: 'netcombiner', method: '(\w+)'(?:, params: \[ (.*?) \])?`).FindAllStringSubmatch(read(t, pages+"netcombiner/daemon.js"), -1)
+	if len(asked) < len(all) {
+		t.Errorf("the pages ask %d of %d methods", len(asked), len(all))
+	}
+	for _, call := range asked {
+		_, takes, _ := strings.Cut(all[call[1]], "args: { ")
+		takes, _, _ = strings.Cut(takes, " },\n")
+		for param := range strings.SplitSeq(call[2], ", ") {
+			if param != "" && !strings.Contains(takes, strings.Trim(param, "'")+": ") {
+				t.Errorf("%s is asked with %s, and takes %s", call[1], param, takes)
+			}
+		}
+	}
+}
+
 func TestPatterns(t *testing.T) {
 	n := 0
 	for _, text := range sources(t) {
@@ -241,6 +261,9 @@ func TestMenu(t *testing.T) {
 	for place, entry := range menu {
 		if entry.Title == "" || place != top && entry.Action.Path != "netcombiner"+strings.TrimPrefix(place, top) {
 			t.Errorf("%s: %+v", place, entry)
+		}
+		if place != top {
+			read(t, pages+"view/"+entry.Action.Path+".js")
 		}
 	}
 }

@@ -69,7 +69,8 @@ function configuration(section, option, value, others) {
 	return text;
 }
 
-// checkValue tells whether the daemon takes a value of an option, beside others.
+// checkValue tells whether the daemon takes a value of an option, beside others. Where
+// nobody can tell, the answer has no ok: a router short of memory keeps nobody from saving.
 export function checkValue(request, args) {
 	const section = args.section, key = args.key, value = args.value;
 
@@ -89,7 +90,7 @@ export function checkValue(request, args) {
 		const bad = filter(found?.problems ?? [], (problem) => problem.line == length(text))[0];
 
 		if (!found)
-			reply(request, refused(reason(done)));
+			reply(request, { error: reason(done) });
 		else if (bad)
 			reply(request, refused(bad.message + (bad.allowed ? `; allowed: ${bad.allowed}` : '')));
 		else
@@ -118,7 +119,9 @@ export function checkTunnel(request, args) {
 
 		if (done.code == 0)
 			reply(request, { ok: true, message: '', problems: [] });
+		else if (length(problems))
+			reply(request, { ...refused(join('; ', problems)), problems });
 		else
-			reply(request, { ...refused(length(problems) ? join('; ', problems) : reason(done)), problems });
+			reply(request, { error: reason(done) });
 	});
 };
