@@ -4,16 +4,19 @@
 # The other targets are listed by: make help
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# A version that is not git's.
+GIVEN   := $(if $(filter command environment,$(firstword $(origin VERSION))),$(VERSION))
 LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 TOOLS   := $(CURDIR)/build/tools
 # Modules of their own, whose requirements are none of the daemon's: what draws, what
-# speaks HTTP to Prometheus, and what knows the schemas of Kubernetes.
+# speaks HTTP to Prometheus, what knows the schemas of Kubernetes, and what packs for OpenWrt.
 PLOT     := src/testbed/plot
 EXPORTER := src/exporter
 CLUSTER  := packaging/kubernetes
+OPENWRT  := packaging/openwrt
 # in-each runs a command in every module.
-in-each = for module in . $(PLOT) $(EXPORTER) $(CLUSTER); do (cd $$module && $(1)) || exit; done
+in-each = for module in . $(PLOT) $(EXPORTER) $(CLUSTER) $(OPENWRT); do (cd $$module && $(1)) || exit; done
 
 # What the namespaces and the measurements need.
 LAB := ip:iproute2 tc:iproute2 nft:nftables iperf3 ping:iputils-ping tcpdump
@@ -60,7 +63,8 @@ plot: ## build/plot, which makes the page of build/evaluation/results.json
 
 .PHONY: test
 test: testbed $(NPM) ## prove it: unit tests, virtual time, and the real kernel where root
-	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd chromium node:nodejs msgfmt:gettext
+	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd chromium node:nodejs msgfmt:gettext \
+		busybox zopfli signify-openbsd qemu-aarch64-static:qemu-user-static
 	$(call in-each,go vet ./...)
 	$(call in-each,go test -p 1 -timeout 20m ./...)
 	go test -p 1 -race -short -timeout 20m $$(go list ./... | grep -v /testbed)
@@ -103,7 +107,12 @@ cross: ## build for every platform, and test what calculates on other processors
 
 .PHONY: deb rpm
 deb rpm: $(TOOLS)/nfpm ## a package into build/package: ARCH=amd64|arm64, VERSION=1.2.3
-	VERSION="$(if $(filter command\ line environment,$(origin VERSION)),$(VERSION))" ci/package $@ $(or $(ARCH),$(shell go env GOARCH))
+	VERSION="$(GIVEN)" ci/package $@ $(or $(ARCH),$(shell go env GOARCH))
+
+.PHONY: ipk apk
+ipk apk: ## packages for OpenWrt into build/openwrt/ipk|apk, a feed: ARCH=aarch64_generic|…|all (LuCI), VERSION=1.2.3, KEY=secret key
+	ci/need zopfli
+	go run -C $(OPENWRT) . -repo $(CURDIR) -arch "$(ARCH)" -version "$(GIVEN)" -key "$(abspath $(KEY))" -out $(CURDIR)/build/openwrt/$@ $@
 
 .PHONY: package-test
 package-test: $(TOOLS)/nfpm ## try the packages and service files in a real Debian, made by debootstrap once

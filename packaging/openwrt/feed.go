@@ -1,0 +1,188 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// anyArch is OpenWrt's architecture of what runs everywhere.
+const anyArch = "all"
+
+// processors are how Go builds for OpenWrt's architectures.
+var processors = map[string][]string{
+	anyArch:                    nil,
+	"aarch64_cortex-a53":       {"GOARCH=arm64"},
+	"aarch64_generic":          {"GOARCH=arm64"},
+	"arm_cortex-a7_neon-vfpv4": {"GOARCH=arm", "GOARM=7"},
+	"mipsel_24kc":              {"GOARCH=mipsle", "GOMIPS=softfloat"},
+	"x86_64":                   {"GOARCH=amd64", "GOAMD64=v1"},
+}
+
+// hot are the packages in which functions are inlined: those that touch each
+// frame, and the runtime. Elsewhere a call costs nothing that can be measured,
+// and copies of what is called cost a router's flash.
+var hot = []string{
+	"runtime", "runtime/...", "internal/runtime/...", "internal/abi", "internal/bytealg",
+	"sync", "sync/atomic", "internal/sync", "internal/poll", "syscall", "internal/syscall/...", "time",
+	"crypto/cipher", "crypto/internal/fips140/aes/...", "crypto/internal/fips140/alias", "crypto/internal/fips140/subtle",
+	"golang.org/x/crypto/...", "golang.org/x/sys/...", "hash/maphash",
+	"netcombiner/src/auth", "netcombiner/src/clients", "netcombiner/src/congestion", "netcombiner/src/exchange",
+	"netcombiner/src/mono", "netcombiner/src/packet", "netcombiner/src/path", "netcombiner/src/portal",
+	"netcombiner/src/quota", "netcombiner/src/replay", "netcombiner/src/session", "netcombiner/src/superpacket",
+	"netcombiner/src/transport", "netcombiner/src/transport/...", "netcombiner/src/tundevice",
+	"netcombiner/src/udpsocket", "netcombiner/src/wire",
+}
+
+// goFlags keep the daemon small.
+func goFlags() string {
+	flags := []string{"-gcflags=all=-l"}
+	for _, name := range hot {
+		flags = append(flags, "-gcflags="+name+"=")
+	}
+	return strings.Join(flags, " ")
+}
+
+// feed is what packages are made of.
+type feed struct {
+	repo    string // of the daemon
+	folder  string // with a folder for each Makefile
+	version version
+}
+
+// packages builds those of an architecture.
+func (f feed) packages(arch string) ([]*Package, error) {
+	if _, ok := processors[arch]; !ok {
+		return nil, fmt.Errorf("ARCH=%s: one of %s", arch, strings.Join(architectures(), ", "))
+	}
+	makefiles, err := filepath.Glob(filepath.Join(f.folder, "*", "Makefile"))
+	if err != nil {
+		return nil, err
+	}
+	out, err := os.MkdirTemp("", "openwrt")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(out)
+	var all []*Package
+	for i, makefile := range makefiles {
+		here := filepath.Join(out, fmt.Sprint(i))
+		if err := f.build(filepath.Dir(makefile), here, arch); err != nil {
+			return nil, err
+		}
+		made, err := f.read(here)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, made...)
+	}
+	return all, unique(all)
+}
+
+func architectures() (names []string) {
+	for name := range processors {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// build has make follow a Makefile, into out.
+func (f feed) build(dir, out, arch string) error {
+	// What a recipe's shell writes is to be read by all, whoever builds.
+	command := exec.Command("sh", "-c", `umask 022 && exec make "$@"`, "make", "-s", "--no-print-directory", "-C", dir, "pack",
+		"TOPDIR="+filepath.Join(f.repo, "packaging/openwrt/sdk"), "REPO="+f.repo, "OUT="+out, "ARCH="+arch,
+		"PKG_VERSION="+f.version.number, "PKG_RELEASE="+f.version.release, "GO_FLAGS="+goFlags())
+	command.Env = processors[arch]
+	for _, one := range os.Environ() {
+		// What our own make was told is not for this one.
+		if !strings.HasPrefix(one, "MAKE") && !strings.HasPrefix(one, "MFLAGS") {
+			command.Env = append(command.Env, one)
+		}
+	}
+	command.Env = append(command.Env, "LC_ALL=C")
+	command.Stderr = os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("%s: make: %w", dir, err)
+	}
+	return nil
+}
+
+// read takes the packages that sdk/include/package.mk left in a folder.
+func (f feed) read(out string) ([]*Package, error) {
+	controls, err := filepath.Glob(filepath.Join(out, "*", "control"))
+	if err != nil {
+		return nil, err
+	}
+	var all []*Package
+	for _, control := range controls {
+		p, err := readPackage(filepath.Dir(control))
+		if err != nil {
+			return nil, err
+		}
+		p.Built, p.Commit = f.version.built, f.version.commit
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+func readPackage(dir string) (*Package, error) {
+	said := func(name string) string {
+		text, _ := os.ReadFile(filepath.Join(dir, "control", name)) // what is not said is empty
+		return string(text)
+	}
+	line := func(name string) string { return strings.Join(strings.Fields(said(name)), " ") }
+	p := &Package{
+		Name: filepath.Base(dir), Version: line("version"), Arch: line("arch"), Section: line("section"), License: line("license"),
+		URL: line("url"), Maintainer: line("maintainer"), Description: line("description"), User: line("user"),
+		Depends: strings.Fields(said("depends")), Conffiles: strings.Fields(said("conffiles")),
+		Scripts: map[string]string{},
+	}
+	for _, name := range []string{"preinst", "postinst", "prerm", "postrm"} {
+		if text := said(name); text != "" {
+			p.Scripts[name] = text
+		}
+	}
+	var err error
+	if p.Files, err = readTree(filepath.Join(dir, "root")); err != nil {
+		return nil, err
+	}
+	for i := range p.Files {
+		if err := p.Files[i].shrink(); err != nil {
+			return nil, err
+		}
+	}
+	p.keep()
+	return p, nil
+}
+
+// shrink compiles what is a catalogue and makes a program smaller.
+func (f *File) shrink() (err error) {
+	name, catalogue := strings.CutSuffix(f.Name, ".po")
+	switch {
+	case catalogue && strings.HasPrefix(name, "usr/lib/lua/luci/i18n/"):
+		f.Name = name + ".lmo"
+		f.Data, err = lmo(f.Data)
+	case f.Mode.Perm()&0o111 != 0:
+		err = forgetLines(f.Data)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// unique says whether two Makefiles define one package.
+func unique(all []*Package) error {
+	slices.SortFunc(all, func(a, b *Package) int { return cmp.Compare(a.Name, b.Name) })
+	for i := 1; i < len(all); i++ {
+		if all[i].Name == all[i-1].Name {
+			return fmt.Errorf("%s: two Makefiles define it", all[i].Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+module netcombiner/packaging/openwrt
+
+go 1.26.0
