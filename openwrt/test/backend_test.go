@@ -51,6 +51,7 @@ func methods(t *testing.T) map[string]string {
 	}
 	all := map[string]string{}
 	for _, one := range strings.Split(block, "\n\t},\n\n") {
+		one = regexp.MustCompile(`(?m)^\t// .*\n`).ReplaceAllString(one, "")
 		name, body, ok := strings.Cut(strings.TrimPrefix(one, "\t"), ": {\n")
 		if !ok || !regexp.MustCompile(`^\w+$`).MatchString(name) {
 			t.Fatalf("not a method: %s", one)

@@ -21,10 +21,14 @@ const LONGEST = 4096;
 const LAST = `logread -e 'netcombiner[:[]' | tail -n "$1"`;
 
 const methods = {
+	// {tunnels: {nc0: as doc/show.schema.json has it, or {error, disabled?}}, problems: {nc0: [line, …]}}
 	status: {
 		call: showAll
 	},
 
+	// {ok, message}, or {error} where nobody can tell. With section, key, value and with, the
+	// other options of the section, about that value; with tunnel alone about all of it as
+	// the session has staged it, and also {problems: [line, …]}.
 	check: {
 		args: { tunnel: '', section: '', key: '', value: '', with: {} },
 		call: function(request) {
@@ -34,6 +38,7 @@ const methods = {
 		}
 	},
 
+	// {wans: [{interface, device, up, metric, addresses}]}, the lowest metric first
 	wans: {
 		call: function(request) {
 			return ask('network.interface', 'dump', {}, (answer, failure) =>
@@ -41,6 +46,7 @@ const methods = {
 		}
 	},
 
+	// {lines: [line, …]}, the oldest first
 	log: {
 		args: { lines: 0 },
 		call: function(request) {
@@ -51,6 +57,7 @@ const methods = {
 		}
 	},
 
+	// {ok, key}, or {ok, message}
 	genkey: {
 		call: function(request) {
 			return run(PROGRAM, [ 'genkey' ], null, (done) =>
@@ -58,6 +65,8 @@ const methods = {
 		}
 	},
 
+	// {ok, message, tunnel: {key, suite, routing, address}, paths: [{transport, remote}], expires},
+	// the best path first
 	token: {
 		args: { token: '' },
 		call: function(request) {
@@ -79,6 +88,7 @@ const methods = {
 		}
 	},
 
+	// {ok, message}
 	action: {
 		args: { tunnel: '', action: '' },
 		call: function(request) {
@@ -97,6 +107,7 @@ const methods = {
 		}
 	},
 
+	// {ok, message}; it lasts until the tunnel stops
 	path: {
 		args: { tunnel: '', name: '', up: true },
 		call: function(request) {

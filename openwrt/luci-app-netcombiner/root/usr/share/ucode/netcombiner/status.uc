@@ -51,7 +51,7 @@ function idle(name, section, problem, shown) {
 		return { error: 'stopped: it runs again once it is started' };
 
 	if (length(problem))
-		return { error: join('; ', problem) };
+		return { error: problem[0] };
 
 	if (!section.key && !section.key_file)
 		return { error: 'no key: generate one, or paste the token of the VPS' };
