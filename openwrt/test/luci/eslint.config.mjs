@@ -26,7 +26,7 @@ export default [
 	{
 		files: [ 'test/luci/*.mjs' ],
 		...js.configs.recommended,
-		languageOptions: { globals: { ...globals.node, ...globals.browser, ...readonly([ 'luci', 'load' ]) } }
+		languageOptions: { globals: { ...globals.node, ...globals.browser, ...readonly([ 'luci', 'load', 'shown' ]) } }
 	},
 	{
 		files: [ 'test/luci/stub/*.js' ],

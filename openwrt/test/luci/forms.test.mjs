@@ -132,6 +132,21 @@ test('a remote portal has listeners instead of paths', async () => {
 	await end(page);
 });
 
+test('what the daemon refuses as a whole is saved, but not applied', async () => {
+	for (const name of [ 'netcombiner.paths', 'netcombiner.tunnel' ]) {
+		const router = new Router();
+		router.refuses = [ '[Path] lte: Name = dsl: the name of the path on line 9 too; allowed: a name of its own' ];
+		const { page } = await open(name, { router });
+		const apply = () => page.evaluate(() => shown.handleSaveApply(null, '0').then(() => window.applied ?? null));
+		assert.equal(await apply(), null);
+		assert.match(await page.textContent('.alert-message.danger'), /nc0: \[Path\] lte: Name = dsl: the name of the path/);
+		assert.ok(await saved(page, 'netcombiner', 'nc0'));
+		router.refuses = [];
+		assert.equal(await apply(), true);
+		await end(page);
+	}
+});
+
 test('the key is shown only to who asks', async () => {
 	const { page, router } = await open('netcombiner.tunnel');
 	assert.equal(await page.inputValue(input('nc0', 'key')), KEY);
@@ -253,13 +268,17 @@ test('the protocol offers the tunnels that there are', async () => {
 	const { page } = await open('netcombiner.tunnel');
 	const shown = await page.evaluate(async () => {
 		await load('protocol.netcombiner');
+		await luci.uci.load('network');
+		luci.uci.state.network.vpn = { '.type': 'interface', '.name': 'vpn', proto: 'netcombiner', tunnel: 'nc0' };
 		const made = {};
-		const s = { section: 'nc0', taboption: (tab, Kind, option, title, help) => made[option] = { tab, help, choices: [], value(v) { this.choices.push(v); } } };
-		await window.protocols.netcombiner.renderFormOptions(s);
+		const s = { section: 'vpn', taboption: (tab, Kind, option, title, help) => made[option] = { tab, help, choices: [], value(v) { this.choices.push(v); } } };
 		const p = window.protocols.netcombiner;
-		return { ...made.tunnel, kind: [ p.isFloating(), p.isVirtual(), p.getPackageName(), p.getDevices() ] };
+		p.renderFormOptions(s); // LuCI does not wait
+		const value = await made.tunnel.load('vpn');
+		return { ...made.tunnel, value, kind: [ p.isFloating(), p.isVirtual(), p.getPackageName(), p.getDevices() ] };
 	});
 	assert.deepEqual(shown.choices, [ 'nc0' ]);
+	assert.equal(shown.value, 'nc0');
 	assert.deepEqual(shown.kind, [ true, true, 'netcombiner', null ]);
 	await end(page);
 });

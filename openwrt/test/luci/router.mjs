@@ -49,6 +49,7 @@ export class Router {
 		this.frame = 0;
 		this.status = null; // instead of the recorded one
 		this.problems = {};
+		this.refuses = []; // lines on a tunnel as a whole
 		this.refuse = null; // a message for what would change something
 		this.wans = [
 			{ interface: 'wan', device: 'eth1', up: true, metric: 10, addresses: [ '192.0.2.7' ] },
@@ -77,7 +78,9 @@ export class Router {
 		return { tunnels: this.status || { nc0: now }, problems: this.problems };
 	}
 
-	netcombiner_check({ key, value, with: beside }) {
+	netcombiner_check({ tunnel, key, value, with: beside }) {
+		if (tunnel)
+			return { ok: !this.refuses.length, message: this.refuses[0], problems: this.refuses };
 		const verdict = wrong[key] ? wrong[key](value, beside || {}) : true;
 		return verdict === true ? { ok: true } : { ok: false, message: verdict };
 	}

@@ -90,7 +90,7 @@ const builtin = {
 		}
 	},
 	ui: {
-		tabs: {},
+		changes: { apply(checked) { window.applied = checked; } },
 		createHandlerFn: (self, fn) => ev => fn.call(self, ev),
 		showModal(title, children, ...classes) {
 			this.hideModal();
@@ -150,7 +150,10 @@ builtin.view = Base.extend({
 	async show() {
 		const nodes = await this.render(await this.load?.());
 		append(document.getElementById('view'), [ nodes ]);
-		return this;
+		window.shown = this;
+	},
+	handleSave() {
+		return window.map.save();
 	}
 });
 

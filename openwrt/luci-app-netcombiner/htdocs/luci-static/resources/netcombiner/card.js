@@ -42,9 +42,10 @@ const Card = baseclass.extend({
 	/* show writes what the daemon says of the path, and what the meter made of it. */
 	show(path, history, share, top, local) {
 		const off = path.state == 'down';
+		const works = path.state == 'up' || path.state == 'standby';
 		this.last = path;
 		this.state.show(path.state, words.state(path.state), _('for %s').format(words.duration(path.state_s)));
-		parts.write(this.share, _('%s of traffic').format(words.percent(share)));
+		parts.write(this.share, works ? _('%s of traffic').format(words.percent(share)) : '');
 		this.rates.show(history.now());
 		this.graph.draw(history, top);
 		this.facts.show([

@@ -7,6 +7,7 @@
 return baseclass.extend({
 	status: rpc.declare({ object: 'netcombiner', method: 'status', expect: { '': {} } }),
 	check: rpc.declare({ object: 'netcombiner', method: 'check', params: [ 'section', 'key', 'value', 'with' ], expect: { '': {} } }),
+	whole: rpc.declare({ object: 'netcombiner', method: 'check', params: [ 'tunnel' ], expect: { '': {} } }),
 	wans: rpc.declare({ object: 'netcombiner', method: 'wans', expect: { wans: [] } }),
 	log: rpc.declare({ object: 'netcombiner', method: 'log', params: [ 'lines' ], expect: { lines: [] } }),
 	genkey: rpc.declare({ object: 'netcombiner', method: 'genkey', expect: { '': {} } }),

@@ -127,10 +127,14 @@ return baseclass.extend({
 		return option;
 	},
 
-	/* choices adds words to a list, the first of which is the daemon's default. */
+	/* choices adds words to a list, the first of which is the daemon's default: that needs
+	   no line in the configuration. */
 	choices(option, words) {
 		words.forEach((word, i) => option.value(word[0], i ? word[1] : _('%s (default)').format(word[1])));
 		option.default = words[0][0];
+		option.write = function(section_id, value) {
+			return value == this.default ? this.remove(section_id) : form.AbstractValue.prototype.write.call(this, section_id, value);
+		};
 		return option;
 	}
 });

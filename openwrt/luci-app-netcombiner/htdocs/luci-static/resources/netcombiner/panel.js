@@ -37,7 +37,7 @@ function months(totals) {
 		for (const path of month.paths)
 			rows.push([ '%s, %s'.format(name, path.name), words.size(path.rx.bytes), words.size(path.tx.bytes) ]);
 	}
-	return table([ _('Month'), _('In'), _('Out') ], rows, _('Nothing was counted yet.'));
+	return table([ _('Month'), _('In', 'traffic'), _('Out', 'traffic') ], rows, _('Nothing was counted yet.'));
 }
 
 function rejected(counts) {

@@ -55,8 +55,8 @@ return baseclass.extend({
 		const into = E('strong'), out = E('strong');
 		return {
 			node: E('div', { 'class': 'nc-rates' }, [
-				E('span', { 'class': 'nc-in' }, [ _('In'), ' ', into ]),
-				E('span', { 'class': 'nc-out' }, [ _('Out'), ' ', out ])
+				E('span', { 'class': 'nc-in' }, [ _('In', 'traffic'), ' ', into ]),
+				E('span', { 'class': 'nc-out' }, [ _('Out', 'traffic'), ' ', out ])
 			]),
 			show(now) {
 				write(into, words.rate(now.in));

@@ -98,12 +98,12 @@ function fields(name, wans, zones, zone) {
 	const choices = {};
 	for (const z of zones)
 		choices[z.getName()] = z.getName();
-	const inZone = new ui.Select(zone, choices, { id: 'nc-zone', optional: true, placeholder: _('none') });
+	const inZone = new ui.Select(zone, choices, { id: 'nc-zone', optional: true, placeholder: _('none', 'firewall zone') });
 	return {
 		nodes: [
 			value(_('Token'), token.render(), _('What <code>netcombiner init remote</code> printed on the server. It holds the key: keep it as secret.')),
 			value(_('Tunnel'), tunnelName.render(), _('The name of the tunnel, and of its interface.')),
-			value(_('Links'), E('div', { 'class': 'nc-choices' }, links.length ? links : [ E('em', [ _('No WAN interface was found. Add paths later.') ]) ]), _('The WAN interfaces to join. Each one makes a path.')),
+			value(_('Links', 'WAN'), E('div', { 'class': 'nc-choices' }, links.length ? links : [ E('em', [ _('No WAN interface was found. Add paths later.') ]) ]), _('The WAN interfaces to join. Each one makes a path.')),
 			value(_('Firewall zone'), inZone.render(), _('The zone that the tunnel\'s interface shall belong to; <em>wan</em> lets the devices behind the router use it.'))
 		],
 		token: () => token.getValue(),

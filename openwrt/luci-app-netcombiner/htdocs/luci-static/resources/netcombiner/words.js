@@ -13,12 +13,13 @@ function scaled(value, units) {
 	return '%s %s'.format(value.toFixed(digits), units[i]);
 }
 
+/* (A second word says what a short one is about: LuCI translates "Up" as a direction.) */
 const states = {
-	up: _('Up'),
-	standby: _('Standby'),
-	connecting: _('Connecting'),
-	failed: _('Failed'),
-	down: _('Off')
+	up: _('Up', 'path'),
+	standby: _('Standby', 'path'),
+	connecting: _('Connecting', 'path'),
+	failed: _('Failed', 'path'),
+	down: _('Off', 'path')
 };
 
 return baseclass.extend({
@@ -63,6 +64,6 @@ return baseclass.extend({
 	},
 
 	session(state) {
-		return { established: _('Connected'), handshake: _('Connecting') }[state] || _('Not connected');
+		return { established: _('Connected'), handshake: _('Connecting', 'path') }[state] || _('Not connected');
 	}
 });

@@ -7,7 +7,7 @@
    for them are those that LuCI has for every protocol. */
 return network.registerProtocol('netcombiner', {
 	getI18n() {
-		return _('Netcombiner: several links, one connection');
+		return _('Netcombiner tunnel');
 	},
 
 	getIfname() {
@@ -35,14 +35,18 @@ return network.registerProtocol('netcombiner', {
 		return network.getIfnameOf(ifname) == this.getIfname();
 	},
 
+	/* LuCI does not wait for this: what takes time belongs into load. */
 	renderFormOptions(s) {
-		return L.resolveDefault(uci.load('netcombiner')).then(() => {
-			const o = s.taboption('general', form.Value, 'tunnel', _('Tunnel'),
-				_('The tunnel that this interface stands for, from <a href="%s">Services, Netcombiner</a>. Empty: the one of this interface\'s own name.')
-					.format(L.url('admin/services/netcombiner/tunnel')));
-			o.datatype = 'and(uciname,maxlength(15))';
-			o.placeholder = s.section;
+		const o = s.taboption('general', form.Value, 'tunnel', _('Tunnel'),
+			_('The tunnel that this interface stands for, from <a href="%s">Services, Netcombiner</a>. Empty: the one of this interface\'s own name.')
+				.format(L.url('admin/services/netcombiner/tunnel')));
+		o.datatype = 'and(uciname,maxlength(15))';
+		o.placeholder = s.section;
+		o.load = section_id => L.resolveDefault(uci.load('netcombiner')).then(() => {
+			o.keylist = [];
+			o.vallist = [];
 			uci.sections('netcombiner', 'tunnel', tunnel => o.value(tunnel['.name']));
+			return uci.get('network', section_id, 'tunnel');
 		});
 	}
 });

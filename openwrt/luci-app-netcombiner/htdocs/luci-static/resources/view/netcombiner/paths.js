@@ -3,6 +3,7 @@
 'require uci';
 'require ui';
 'require view';
+'require netcombiner.apply as apply';
 'require netcombiner.daemon as daemon';
 'require netcombiner.fields as fields';
 'require netcombiner.parts as parts';
@@ -10,7 +11,7 @@
 'require netcombiner.watch as watch';
 'require netcombiner.words as words';
 
-/* global daemon, fields, parts, setup, watch, words */
+/* global apply, daemon, fields, parts, setup, watch, words */
 
 function names(role) {
 	return uci.sections('netcombiner', 'tunnel').filter(tunnel => (tunnel.role || 'local') == role).map(tunnel => tunnel['.name']);
@@ -44,7 +45,7 @@ function protocol(s) {
 }
 
 function link(s, wans) {
-	let o = s.option(form.Value, 'interface', _('Link'), _('The WAN interface by which this path leaves. The path follows it when it goes, comes back, or changes its address.'));
+	let o = s.option(form.Value, 'interface', _('Link', 'WAN'), _('The WAN interface by which this path leaves. The path follows it when it goes, comes back, or changes its address.'));
 	wans.forEach(wan => o.value(wan.interface, setup.describe(wan)));
 	o.datatype = 'uciname';
 	o.textvalue = function(section_id) {
@@ -88,7 +89,7 @@ function limits(s) {
 	]);
 	o.modalonly = true;
 
-	o = fields.choices(s.option(form.ListValue, 'congestion', _('Congestion control'), _('How much is sent at once. Without any, a rate must be given.')), [
+	o = fields.choices(s.option(form.ListValue, 'congestion', _('Congestion control', 'path'), _('How much is sent at once. Without any, a rate must be given.')), [
 		[ 'bbr', _('BBR: keeps the link\'s queue short') ],
 		[ 'newreno', _('NewReno') ],
 		[ 'none', _('none: trusts the rate') ]
@@ -177,12 +178,12 @@ function paths(m, wans) {
 }
 
 function listeners(m) {
-	const s = m.section(form.GridSection, 'listen', _('Listeners'), _('Where this end waits for the other one: one for each transport.'));
+	const s = m.section(form.GridSection, 'listen', _('Listeners', 'tunnel'), _('Where this end waits for the other one: one for each transport.'));
 	s.anonymous = true;
 	s.addremove = true;
 	s.nodescriptions = true;
-	s.addbtntitle = _('Add listener');
-	s.modaltitle = _('Listener');
+	s.addbtntitle = _('Add listener', 'tunnel');
+	s.modaltitle = _('Listener', 'tunnel');
 
 	transport(s, _('UDP is best. TCP is for links that block UDP. IP saves 8 bytes a packet where no NAT stands between.'));
 	let o = fields.checked(s.option(form.Value, 'address', _('Address'), _('Address and port, as in [::]:4725; the address alone for IP.')));
@@ -230,5 +231,9 @@ return view.extend({
 			watch.every(3, () => daemon.status().then(answer => states(root, answer)));
 			return root;
 		});
+	},
+
+	handleSaveApply(ev, mode) {
+		return this.handleSave(ev).then(() => apply.staged(mode));
 	}
 });

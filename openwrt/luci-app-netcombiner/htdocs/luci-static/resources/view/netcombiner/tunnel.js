@@ -6,12 +6,13 @@
 'require uci';
 'require ui';
 'require view';
+'require netcombiner.apply as apply';
 'require netcombiner.daemon as daemon';
 'require netcombiner.fields as fields';
 'require netcombiner.parts as parts';
 'require netcombiner.setup as setup';
 
-/* global daemon, fields, parts, setup */
+/* global apply, daemon, fields, parts, setup */
 
 const suites = [
 	[ 'auto', _('the fastest that both ends have') ],
@@ -39,10 +40,9 @@ function general(s) {
 	o.default = '1';
 	o.rmempty = false;
 
-	o = fields.choices(s.taboption('general', form.ListValue, 'role', _('Role'), _('Which end of the tunnel this router is.')), [
-		[ 'local', _('local: the router at home') ],
-		[ 'remote', _('remote: the server') ]
-	]);
+	o = s.taboption('general', form.ListValue, 'role', _('Role'), _('Which end of the tunnel this router is.'));
+	o.value('local', _('local: the router at home'));
+	o.value('remote', _('remote: the server'));
 	o.rmempty = false;
 
 	o = fields.checked(s.taboption('general', form.Value, 'key', _('Key'), _('The secret that both ends share. It is the same on both.')));
@@ -192,5 +192,9 @@ return view.extend({
 		m.chain('firewall');
 		tunnels(m);
 		return m.render();
+	},
+
+	handleSaveApply(ev, mode) {
+		return this.handleSave(ev).then(() => apply.staged(mode));
 	}
 });

@@ -22,8 +22,8 @@ function row(title, mark, now, share) {
 	return E('tr', { 'class': 'tr' }, [
 		E('td', { 'class': 'td left' }, [ title ]),
 		E('td', { 'class': 'td left' }, [ mark ]),
-		E('td', { 'class': 'td left', 'data-title': _('In') }, [ words.rate(now.in) ]),
-		E('td', { 'class': 'td left', 'data-title': _('Out') }, [ words.rate(now.out) ]),
+		E('td', { 'class': 'td left', 'data-title': _('In', 'traffic') }, [ words.rate(now.in) ]),
+		E('td', { 'class': 'td left', 'data-title': _('Out', 'traffic') }, [ words.rate(now.out) ]),
 		E('td', { 'class': 'td left', 'data-title': _('Share') }, [ share ])
 	]);
 }
@@ -56,7 +56,7 @@ return baseclass.extend({
 		if (names.length == 0)
 			return null;
 		return E('table', { 'class': 'table' }, [
-			E('tr', { 'class': 'tr table-titles' }, [ _('Path'), _('State'), _('In'), _('Out'), _('Share') ].map(title => E('th', { 'class': 'th left' }, [ title ]))),
+			E('tr', { 'class': 'tr table-titles' }, [ _('Path'), _('State'), _('In', 'traffic'), _('Out', 'traffic'), _('Share') ].map(title => E('th', { 'class': 'th left' }, [ title ]))),
 			...names.flatMap(name => rows(name, answer.tunnels[name]))
 		]);
 	}
