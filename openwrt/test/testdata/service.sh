@@ -1,0 +1,22 @@
+# shellcheck shell=dash
+# rc.common's part for the init script: sh service.sh ACTION [TUNNEL]. $T is where
+# all of it happens, $FILES what the package installs.
+
+. "$DATA/record.sh"
+. "$DATA/root/lib/functions.sh"
+. "$FILES/etc/init.d/netcombiner"
+IPKG_INSTROOT=$T/root
+RUN=$T/run ETC=$T/etc STATE=$T/state UJAIL=$T/ujail
+
+start() {
+	start_service "$@"
+	service_triggers
+	service_started
+}
+stop() {
+	stop_service "$@"
+	service_stopped
+}
+reload() { reload_service "$@"; }
+
+"$@"
