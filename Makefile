@@ -87,6 +87,7 @@ lint: $(TOOLS)/golangci-lint $(NPM) ## gofmt, vet, golangci-lint (with staticche
 	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench ci/package .ci/run init/netcombiner.openrc init/netcombiner.sysv \
 		packaging/completion/netcombiner.bash packaging/scripts/*
 	cd packaging/test && shellcheck -x run within systemd sysv openrc installrpm
+	shellcheck -s dash -e SC3043 $$(grep -rlE '^#!/bin/sh|shellcheck shell' openwrt/netcombiner) openwrt/test/router/testdata/bin/*
 	cd openwrt && ../$(NPM)/.bin/eslint -c test/luci/eslint.config.mjs luci-*/htdocs test/luci
 
 $(NPM): $(LUCI)/package-lock.json

@@ -1,5 +1,4 @@
 #!/bin/sh
-# shellcheck shell=busybox
 # Run by the packages feed in a container of the target: scripts have no version.
 
 case "$PKG_NAME" in

@@ -1,4 +1,4 @@
-package openwrt_test
+package router
 
 import (
 	"strings"

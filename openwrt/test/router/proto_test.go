@@ -1,4 +1,4 @@
-package openwrt_test
+package router
 
 import (
 	"os"
@@ -55,7 +55,7 @@ func TestHandler(t *testing.T) {
 // tunnel to one WAN.
 func TestScriptsLeaveRoutesToNetifd(t *testing.T) {
 	for _, file := range []string{"etc/init.d/netcombiner", "lib/netifd/proto/netcombiner.sh", "lib/netcombiner/ini.sh"} {
-		text, err := os.ReadFile("../netcombiner/files/" + file)
+		text, err := os.ReadFile("../../netcombiner/files/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,7 @@
-// Package openwrt_test runs what the package installs on OpenWrt under busybox's
+// Package router runs what the package installs on OpenWrt under busybox's
 // ash, as rc.common, procd and netifd would: they are stood in for by words that
 // record how they were called (testdata). The daemon is the real one.
-package openwrt_test
+package router
 
 import (
 	"bytes"
@@ -86,7 +86,7 @@ func newRouter(t *testing.T) *router {
 	}
 	for file, of := range map[string]string{
 		"root/lib/functions/network.sh": "testdata/root/lib/functions/network.sh",
-		"root/lib/netcombiner/ini.sh":   "../netcombiner/files/lib/netcombiner/ini.sh",
+		"root/lib/netcombiner/ini.sh":   "../../netcombiner/files/lib/netcombiner/ini.sh",
 		"user":                          os.DevNull,
 	} {
 		of, err := filepath.Abs(of)
@@ -130,7 +130,7 @@ func (r *router) uci(text string) { r.write("config/netcombiner", text) }
 func (r *router) script(name string, env []string, args ...string) (string, error) {
 	data, err := filepath.Abs("testdata")
 	r.must(err)
-	files, err := filepath.Abs("../netcombiner/files")
+	files, err := filepath.Abs("../../netcombiner/files")
 	r.must(err)
 	argv := slices.Concat([]string{"env", "T=" + r.dir, "DATA=" + data, "FILES=" + files, "NETCOMBINER_RUN_DIR=" + r.path("run"),
 		"PATH=" + bin + ":" + data + "/bin:" + os.Getenv("PATH")}, env, []string{"busybox", "ash", data + "/" + name}, args)

@@ -1,4 +1,4 @@
-package openwrt_test
+package router
 
 import (
 	"bytes"
@@ -18,6 +18,9 @@ import (
 // over by the daemon that runs: on its TUN, and without loss on the other path.
 // Scripts and daemon are the real ones, and the kernel is.
 func TestTwoWANs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes six seconds")
+	}
 	if err := netns.Privileged(); err != nil {
 		t.Skip(err)
 	}
