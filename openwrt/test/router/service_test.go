@@ -33,7 +33,8 @@ func TestInstance(t *testing.T) {
 		"procd_set_param no_new_privs 1",
 		"procd_add_jail netcombiner-nc0 procfs",
 		"procd_add_jail_mount " + T + "/etc " + T + "/etc/resolv.conf:/etc/resolv.conf /etc/hosts /etc/localtime",
-		"procd_add_jail_mount_rw " + T + "/run " + T + "/state /dev/net/tun",
+		"procd_add_jail_mount_rw " + T + "/run /dev/net/tun",
+		"procd_add_jail_mount_rw " + T + "/state",
 		"procd_close_instance",
 	})
 	same(t, "INI", r.ini("nc0"), `[Interface]
@@ -274,7 +275,7 @@ func TestFullOverlay(t *testing.T) {
 	r.write("state", "a file where the folder is to be: nobody can make it")
 	calls := r.service("start")
 	r.service("reload")
-	if len(with(calls, "procd_open_instance nc0")) != 1 || with(calls, "procd_set_param env") != nil {
+	if len(with(calls, "procd_open_instance nc0")) != 1 || with(calls, "procd_set_param env", "procd_add_jail_mount_rw "+r.path("state")) != nil {
 		t.Errorf("%v", calls)
 	}
 	log := strings.Split(strings.TrimSpace(r.read("log")), "\n")
