@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"log/syslog"
 	"os"
@@ -34,6 +35,30 @@ func bySeverity(w *syslog.Writer, level slog.Level) func(string) error {
 		return w.Info
 	}
 	return w.Debug
+}
+
+// foregroundLog is where a daemon that stays in the foreground logs.
+func foregroundLog(o Options) *slog.Logger {
+	if os.Getenv("NETCOMBINER_LOG") == "procd" {
+		return procdLog(o.Interface, o.Config, os.Stdout, os.Stderr)
+	}
+	return terminalLog(o.Config)
+}
+
+// procdLog writes for procd, which takes what comes by stderr for an error, and
+// knows the time, but not whose of several tunnels a line is.
+func procdLog(iface string, c *config.Config, out, err io.Writer) *slog.Logger {
+	asJSON := c.Interface.Log == "json"
+	return eventlog.New(eventlog.Format{JSON: asJSON, NoTime: true, NoLevel: !asJSON}, func(level slog.Level, line []byte) {
+		to := out
+		if level >= slog.LevelWarn {
+			to = err
+		}
+		if !asJSON {
+			line = append([]byte(iface+": "), line...)
+		}
+		_, _ = to.Write(line)
+	})
 }
 
 // terminalLog is where a daemon in the foreground logs: stderr. Where that is

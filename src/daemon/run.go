@@ -17,7 +17,7 @@ func Foreground(o Options) error {
 	ctx, release := signalContext(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer release()
 	manager := newNotifier()
-	t := newTunnel(o, terminalLog(o.Config))
+	t := newTunnel(o, foregroundLog(o))
 	_, dev, err := t.prepare()
 	if err != nil {
 		return errors.Join(err, t.stop())

@@ -83,7 +83,7 @@ func (h Host) Find(iface string) (*Service, error) {
 	case h.has("/run/openrc"):
 		return h.openRC(iface), nil
 	case h.has("/etc/openwrt_release"):
-		return nil, fmt.Errorf("%w: on OpenWrt procd does, which \"netcombiner service\" does not know; let /etc/rc.local run \"netcombiner %s\"", errUnknown, iface)
+		return nil, fmt.Errorf("%w: on OpenWrt procd runs what /etc/config/netcombiner says, if its package is installed: LuCI, Services, Netcombiner", errUnknown)
 	case h.has("/etc/init.d") && h.has("/etc/rc2.d"):
 		return h.sysV(iface), nil
 	}

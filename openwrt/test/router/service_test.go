@@ -21,7 +21,7 @@ func TestInstance(t *testing.T) {
 		"procd_open_instance nc0",
 		"procd_set_param command /usr/sbin/netcombiner -f --config " + T + "/etc/nc0.conf nc0",
 		"procd_set_param file " + T + "/etc/nc0.started /usr/sbin/netcombiner",
-		"procd_set_param env NETCOMBINER_STATE_DIR=" + T + "/state",
+		"procd_set_param env NETCOMBINER_LOG=procd NETCOMBINER_STATE_DIR=" + T + "/state",
 		"procd_set_param respawn 3600 5 5",
 		"procd_set_param term_timeout 15",
 		"procd_set_param limits core=0",
@@ -275,7 +275,7 @@ func TestFullOverlay(t *testing.T) {
 	r.write("state", "a file where the folder is to be: nobody can make it")
 	calls := r.service("start")
 	r.service("reload")
-	if len(with(calls, "procd_open_instance nc0")) != 1 || with(calls, "procd_set_param env", "procd_add_jail_mount_rw "+r.path("state")) != nil {
+	if len(with(calls, "procd_open_instance nc0")) != 1 || with(calls, "procd_add_jail_mount_rw "+r.path("state")) != nil {
 		t.Errorf("%v", calls)
 	}
 	log := strings.Split(strings.TrimSpace(r.read("log")), "\n")

@@ -15,6 +15,7 @@ func TestWANsComeAndGo(t *testing.T) {
 		t.Error(calls)
 	}
 	same(t, "problem", r.problem("nc0"), "no WAN yet: waits for wan wanb")
+	same(t, "check, for which a WAN need not be there", r.check("nc0"), "")
 
 	r.netifd("wan eth1 10")
 	if calls := with(r.service("reload"), "procd_open_instance"); len(calls) != 1 {

@@ -3,7 +3,7 @@
 # sources this has functions.sh and network.sh, and has called config_load. The
 # INIs of which tunnels run are in $ETC.
 
-ini_routing=''
+ini_routing='' ini_check_only=''
 
 # ini_make TUNNEL sets
 #   ini_text    the INI
@@ -200,13 +200,16 @@ ini_metric() {
 }
 
 # ini_device VARIABLE WAN finds the device that a WAN has, or else had last: it
-# is most likely to come back there, and then nothing is to be changed.
+# is most likely to come back there, and then nothing is to be changed. Where only
+# the rest is to be checked, any will do.
 ini_device() {
 	case $2 in
 	*[!A-Za-z0-9_-]*) return 1 ;; # no name of netifd's
 	esac
-	network_get_device "$1" "$2" || ini_last_device "$1" "$2"
+	network_get_device "$1" "$2" || ini_last_device "$1" "$2" || ini_any_device "$1"
 }
+
+ini_any_device() { [ -n "$ini_check_only" ] && eval "$1=any"; }
 
 ini_last_device() {
 	local found
@@ -247,8 +250,8 @@ ini_bypass() {
 	ini_options "$1" Via:via IfDown:if_down
 }
 
-# ini_check FILE… prints what is wrong with INIs, by themselves or beside those
-# before, in the daemon's words.
+# ini_check FILE… prints what is wrong with the INI, by itself or beside those of
+# other tunnels, in the daemon's words.
 ini_check() {
-	netcombiner check --json "$@" 2>&1 | jsonfilter -e '@.problems[*].text'
+	printf %s "$ini_text" | netcombiner check --json "$@" - | jsonfilter -e '@.problems[*].text'
 }
