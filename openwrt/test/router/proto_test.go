@@ -23,14 +23,14 @@ func TestHandler(t *testing.T) {
 		"no_device=1 available=1 no_proto_task=1 teardown_on_l3_link_down=1 renew_handler=1",
 	})
 	begin := []string{"proto_init_update tunnel 1 1", "proto_add_ipv4_address 172.19.152.3 31", "proto_add_ipv6_address fd19:152::3 127"}
-	v4, v6, end := "proto_add_ipv4_route 0.0.0.0 0", "proto_add_ipv6_route :: 0  1", "proto_send_update up"
+	v4, v6, end := "proto_add_ipv4_route 0.0.0.0 0   1", "proto_add_ipv6_route :: 0  1", "proto_send_update up"
 	for _, c := range []struct {
 		name, from, to string
 		env            []string
 		want           []string
 	}{
 		{"nat", "", "", nil, append(begin[:3:3], v4, v6, end)},
-		{"metric", "", "", []string{"OPTION_metric=5"}, append(begin[:3:3], v4, "proto_add_ipv6_route :: 0  5", end)},
+		{"metric", "", "", []string{"OPTION_metric=5"}, append(begin[:3:3], "proto_add_ipv4_route 0.0.0.0 0   5", "proto_add_ipv6_route :: 0  5", end)},
 		{"none", "routing nat", "routing none", nil, append(begin[:3:3], end)},
 		{"remote", "role local", "role remote", nil, append(begin[:3:3], end)},
 		{"IPv4 only", "list address fd19:152::3/127", "", nil, append(begin[:2:2], v4, end)},

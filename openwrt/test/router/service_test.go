@@ -13,7 +13,7 @@ func TestInstance(t *testing.T) {
 	calls := r.service("start")
 	T := r.dir
 	same(t, "triggers", with(calls, "procd_add_reload_trigger", "procd_add_interface_trigger"), []string{
-		"procd_add_reload_trigger netcombiner",
+		"procd_add_reload_trigger netcombiner network",
 		"procd_add_interface_trigger interface.* wan /etc/init.d/netcombiner reload after=200",
 		"procd_add_interface_trigger interface.* wanb /etc/init.d/netcombiner reload after=200",
 	})

@@ -120,10 +120,10 @@ func (r *router) procd(n *netns.Namespace) {
 func (r *router) netifdSetup() {
 	r.t.Helper()
 	calls := r.handler("setup", "REAL_TUN=1", "OPTION_tunnel=nc0")
-	if len(with(calls, "proto_add_ipv4_route 0.0.0.0 0")) != 1 {
+	if len(with(calls, "proto_add_ipv4_route 0.0.0.0 0   1")) != 1 {
 		r.t.Fatalf("no default route: %v", calls)
 	}
-	if out, err := r.run([]string{"ip", "route", "add", "default", "dev", "nc0"}); err != nil {
+	if out, err := r.run([]string{"ip", "route", "add", "default", "dev", "nc0", "metric", "1"}); err != nil {
 		r.t.Fatal(out)
 	}
 }

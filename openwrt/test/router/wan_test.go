@@ -49,18 +49,22 @@ func devices(r *router) string {
 	return strings.Join(all, ", ")
 }
 
-// Two default routes of one metric are one route: a path, or the Internet, is gone.
+// Two default routes of one metric are one route: a path, or the tunnel, has none.
+// The tunnel runs all the same, and this is said.
 func TestMetrics(t *testing.T) {
 	for problem, netifd := range map[string][]string{
-		"interface wan: its metric is 0, which is the tunnel's; allowed: one of its own, from 1 (Network, Interfaces, wan, Advanced Settings)": {"wan eth1 0", "wanb wwan0 20"},
-		"interface wanb: its metric is 10, as that of wan; allowed: one of its own":                                                            {"wan eth1 10", "wanb wwan0 10"},
+		"interface wan has no metric, and goes before the tunnel: give it one of its own (Network, Interfaces, wan, Advanced Settings)": {"wan eth1 0", "wanb wwan0 20"},
+		"interface wanb has the metric of wan, 10, so that one of them has no route: give it one of its own":                            {"wan eth1 10", "wanb wwan0 10"},
 		"": {"wan eth1 10", "wanb eth1 10"}, // IPv4 and IPv6 of one WAN, say
 	} {
 		r := newRouter(t)
 		r.uci(home)
 		r.netifd(netifd...)
-		r.service("start")
+		if calls := with(r.service("start"), "procd_open_instance"); len(calls) != 1 {
+			t.Error("it does not start")
+		}
 		same(t, "problem", r.problem("nc0"), problem)
+		same(t, "check", r.check("nc0"), "")
 		r.uci(strings.Replace(home, "routing nat", "routing none", 1))
 		r.service("start")
 		same(t, "problem without a default route", r.problem("nc0"), "")

@@ -8,9 +8,10 @@ ini_routing='' ini_check_only=''
 # ini_make TUNNEL sets
 #   ini_text    the INI
 #   ini_faults  what is wrong with its sections, one line each
+#   ini_notes   what the tunnel can run with, but not as is meant
 #   ini_waits   the WANs that have had no device yet: their paths are left out
 ini_make() {
-	ini_tunnel=$1 ini_text='' ini_faults='' ini_waits='' ini_ways=0 ini_metrics=''
+	ini_tunnel=$1 ini_text='' ini_faults='' ini_notes='' ini_waits='' ini_ways=0 ini_metrics=''
 	config_get ini_routing "$1" routing none
 
 	ini_name
@@ -22,6 +23,11 @@ ini_make() {
 
 ini_fault() {
 	ini_faults="${ini_faults:+$ini_faults
+}$1"
+}
+
+ini_note() {
+	ini_notes="${ini_notes:+$ini_notes
 }$1"
 }
 
@@ -182,18 +188,18 @@ ini_way() {
 	esac
 }
 
-# ini_metric DEVICE WAN: a WAN's default route must stand beside the tunnel's and
-# the other WANs', or its path has no way to the VPS.
+# ini_metric DEVICE WAN: of two default routes of one metric netifd has one, and
+# that of metric 0 goes before the tunnel's.
 ini_metric() {
 	local metric other
 	network_get_metric metric "$2" || return 0
 	if [ "$metric" = 0 ]; then
-		ini_fault "interface $2: its metric is 0, which is the tunnel's; allowed: one of its own, from 1 (Network, Interfaces, $2, Advanced Settings)"
+		ini_note "interface $2 has no metric, and goes before the tunnel: give it one of its own (Network, Interfaces, $2, Advanced Settings)"
 	fi
 	for other in $ini_metrics; do
 		case $other in
 		"$metric:$1:"*) ;;
-		"$metric:"*) ini_fault "interface $2: its metric is $metric, as that of ${other##*:}; allowed: one of its own" ;;
+		"$metric:"*) ini_note "interface $2 has the metric of ${other##*:}, $metric, so that one of them has no route: give it one of its own" ;;
 		esac
 	done
 	ini_metrics="$ini_metrics $metric:$1:$2"

@@ -72,6 +72,8 @@ add_address() {
 # add_default_routes makes the way behind the tunnel known, of each IP version
 # that it has an address of. Which paths lead to the VPS is none of netifd's
 # business: each is bound to its WAN, and none may be pinned by a host route.
+# Without a metric, IPv4's route would take the place of a WAN's that has none,
+# and IPv6's come last.
 add_default_routes() {
 	local role routing addresses
 	config_get role "$1" role
@@ -79,10 +81,10 @@ add_default_routes() {
 	config_get addresses "$1" address
 	[ "$role:$routing" = local:nat ] || return 0
 	case $addresses in
-	*.*) proto_add_ipv4_route 0.0.0.0 0 ;;
+	*.*) proto_add_ipv4_route 0.0.0.0 0 "" "" "${2:-1}" ;;
 	esac
 	case $addresses in
-	*:*) proto_add_ipv6_route :: 0 "" "${2:-1}" ;; # none would be 1024
+	*:*) proto_add_ipv6_route :: 0 "" "${2:-1}" ;;
 	esac
 }
 
