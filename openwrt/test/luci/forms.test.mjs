@@ -197,6 +197,7 @@ test('a token sets up a tunnel, its paths, its interface and its zone', async ()
 	assert.deepEqual([ (await saved(page, 'network', 'nc0')).proto, (await saved(page, 'network', 'nc0')).tunnel ], [ 'netcombiner', 'nc0' ]);
 	assert.deepEqual((await saved(page, 'firewall', 'cfg11')).network, [ 'wan', 'wwan', 'nc0' ]);
 
+	assert.equal(await page.evaluate(() => luci.ui.closed.querySelector('#nc-token input').value), '', 'LuCI keeps closed dialogues');
 	await page.waitForSelector(input('nc0', 'key')); // and the page shows it
 	assert.equal(await page.inputValue(input('nc0', 'key')), KEY);
 	assert.equal(await page.inputValue(field('nc0', 'address') + ' .item'), '172.19.152.5/31');

@@ -97,7 +97,8 @@ const builtin = {
 			document.body.append(E('div', { id: 'modal', class: classes.join(' '), role: 'dialog' }, [ E('h4', [ title ]), ...children ]));
 		},
 		hideModal() {
-			document.getElementById('modal')?.remove();
+			this.closed = document.getElementById('modal') ?? this.closed;
+			this.closed?.remove();
 		},
 		addNotification(title, node, kind) {
 			document.body.prepend(E('div', { class: 'alert-message ' + kind }, [ node ]));

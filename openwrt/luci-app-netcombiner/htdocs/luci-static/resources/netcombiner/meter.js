@@ -14,7 +14,7 @@ function none() {
 }
 
 function rate(now, before, seconds) {
-	return before == null || now < before ? null : (now - before) * 8 / seconds;
+	return (now - before) * 8 / seconds;
 }
 
 /* One line of samples in each direction, the latest last; null where nothing is known. */

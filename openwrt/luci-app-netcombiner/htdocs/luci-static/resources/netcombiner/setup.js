@@ -107,6 +107,7 @@ function fields(name, wans, zones, zone) {
 			value(_('Firewall zone'), inZone.render(), _('The zone that the tunnel\'s interface shall belong to; <em>wan</em> lets the devices behind the router use it.'))
 		],
 		token: () => token.getValue(),
+		forget: () => token.setValue(''),
 		name: () => tunnelName.getValue(),
 		valid: () => tunnelName.isValid(),
 		links: () => links.map(label => label.firstElementChild).filter(box => box.checked).map(box => box.value),
@@ -139,18 +140,23 @@ return baseclass.extend({
 		]).then(([ wans, zones, zone ]) => {
 			const form = fields(name, wans, zones, zone ? zone.getName() : known ? '' : 'wan');
 			const wrong = E('p', { 'class': 'alert-message danger', 'role': 'alert', 'hidden': '' });
+			/* LuCI keeps the nodes of a dialogue that is closed: a secret must not stay there. */
+			const close = () => {
+				form.forget();
+				ui.hideModal();
+			};
 			const ok = () => form.valid() && take(form).then(message => {
 				wrong.hidden = message == null;
 				parts.write(wrong, message || '');
 				if (message == null) {
-					ui.hideModal();
+					close();
 					return done(form.name());
 				}
 			});
 			ui.showModal(_('Set up with a token'), [
 				E('div', { 'class': 'nc' }, [ wrong, ...form.nodes ]),
 				E('div', { 'class': 'right button-row' }, [
-					E('button', { 'type': 'button', 'class': 'btn cbi-button', 'click': ui.hideModal }, [ _('Dismiss') ]), ' ',
+					E('button', { 'type': 'button', 'class': 'btn cbi-button', 'click': close }, [ _('Dismiss') ]), ' ',
 					E('button', { 'type': 'button', 'class': 'btn cbi-button cbi-button-positive important', 'click': ui.createHandlerFn(this, ok) }, [ _('Set up') ])
 				])
 			], 'cbi-modal');
