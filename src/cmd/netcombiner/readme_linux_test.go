@@ -23,11 +23,15 @@ var notHere = map[string]string{
 	"systemctl restart netcombiner@nc0":      "make package-test does",
 	"systemctl enable --now netcombiner@nc0": "make package-test does",
 	"netcombiner service install nc0":        "make package-test does, under three managers",
+
+	"service netcombiner reload && ifup nc0": "OpenWrt has procd and netifd",
+	"service netcombiner check nc0":          "package openwrt/test/router does",
+	"cat /var/run/netcombiner/nc0.problem":   "OpenWrt's service writes it",
 }
 
 // What stands in the README as code, has a blank in it, and is no command; nor
 // is what holds " = ", a line of a configuration.
-var notCommands = []string{"session: handshake", "rejected: mac", "path cannot connect"}
+var notCommands = []string{"session: handshake", "rejected: mac", "path cannot connect", "no WAN yet: waits for wan", "interface wanb has no metric"}
 
 // Whoever types what README.md says gets the tunnel that it promises: its
 // configurations and its commands, run here as they stand there. A command
@@ -83,6 +87,7 @@ func readDocument(t *testing.T, file string) (doc readme) {
 		case whole == "", strings.Contains(whole, "══"), strings.Contains(whole, "src/daemon"): // drawing, layout
 		case strings.HasPrefix(whole, "[Bypass]"):
 			doc.bypass = whole + "\n"
+		case strings.HasPrefix(whole, "config "): // UCI, which package openwrt/test/router tries
 		case whole[0] == '[':
 			doc.configs = append(doc.configs, whole+"\n")
 		default:
