@@ -90,7 +90,7 @@ const Panel = baseclass.extend({
 	run(status, problems) {
 		this.meter.read(status);
 		const session = status.session;
-		this.badge.show({ established: 'up', handshake: 'connecting' }[session.state] || 'failed', words.session(session.state));
+		this.badge.show(words.look(session.state), words.session(session.state));
 		parts.write(this.summary, [
 			status.role == 'remote' ? _('remote end') : _('local end'),
 			session.suite || _('no session'),

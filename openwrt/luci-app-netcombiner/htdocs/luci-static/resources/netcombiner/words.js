@@ -63,6 +63,11 @@ return baseclass.extend({
 		return states[word] || word;
 	},
 
+	/* look is the state of a path that a session's looks like. */
+	look(state) {
+		return { established: 'up', handshake: 'connecting' }[state] || 'down';
+	},
+
 	session(state) {
 		return { established: _('Connected'), handshake: _('Connecting', 'path') }[state] || _('Not connected');
 	}

@@ -39,7 +39,7 @@ function rows(name, status) {
 	m.read(status);
 	const state = status.session.state;
 	return [
-		row(link, badge(state == 'established' ? 'up' : 'connecting', words.session(state)), m.tunnel.now(), ''),
+		row(link, badge(words.look(state), words.session(state)), m.tunnel.now(), ''),
 		...status.paths.map(path => row(path.name, badge(path.state, words.state(path.state)), m.paths[path.name].now(), words.percent(m.share(path.name))))
 	];
 }
