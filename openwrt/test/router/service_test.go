@@ -192,7 +192,7 @@ config listen
 		t.Error("something is left of tunnels that are gone")
 	}
 	r.uci(strings.Replace(home, "option enabled 1", "option enabled 0", 1))
-	if calls := with(r.service("reload"), "procd_open_instance"); calls != nil {
+	if calls := with(r.service("reload"), "procd_open_instance"); calls != nil || r.ini("nc0") != "" {
 		t.Errorf("not enabled, and started: %v", calls)
 	}
 }
@@ -208,6 +208,45 @@ func TestStopByName(t *testing.T) {
 	}
 	same(t, "calls", r.service("start", "nc0"), started)
 	same(t, "calls", r.service("reload"), started)
+
+	r.service("stop", "nc0")
+	same(t, "calls of a start of all", r.service("start"), started)
+}
+
+// The daemon's folder is the daemon's, and root writes there: a link in it leads
+// root nowhere.
+func TestLinksInTheDaemonsFolder(t *testing.T) {
+	r := newRouter(t)
+	r.uci(strings.Replace(home, "option key "+key, "", 1))
+	r.write("precious", "precious")
+	for _, name := range []string{"nc0.problem", "nc0.stopped"} {
+		r.must(os.Symlink(r.path("precious"), r.path("run/"+name)))
+	}
+	r.service("start")
+	r.service("stop", "nc0")
+	same(t, "file", r.read("precious"), "precious")
+}
+
+// What stands in UCI is never a command, nor more than one line of the INI.
+func TestHostileUCI(t *testing.T) {
+	r := newRouter(t)
+	evil := "'$(touch " + r.path("evil") + ")`touch " + r.path("evil") + "`;touch " + r.path("evil") + "\"'"
+	for _, option := range []string{"name dsl", "interface wan", "remote 203.0.113.2:4725", "role local", "routing nat", "key " + key} {
+		word, _, _ := strings.Cut(option, " ")
+		r.uci(strings.Replace(home, "option "+option, "option "+word+" "+evil, 1))
+		r.service("start")
+		if word != "interface" && r.problem("nc0") == "" {
+			t.Errorf("%s: no problem", word)
+		}
+		if exists(r.path("evil")) {
+			t.Fatalf("%s was run", word)
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 const vps = `

@@ -139,7 +139,7 @@ ini_yes_no() {
 ini_client() {
 	local name device=''
 	config_get name "$1" client_interface
-	[ -z "$name" ] || network_get_device device "$name" || device=$name
+	ini_is_name "$name" && network_get_device device "$name" || device=$name
 	ini_line ClientInterface "$device"
 }
 
@@ -209,10 +209,15 @@ ini_metric() {
 # is most likely to come back there, and then nothing is to be changed. Where only
 # the rest is to be checked, any will do.
 ini_device() {
-	case $2 in
-	*[!A-Za-z0-9_-]*) return 1 ;; # no name of netifd's
-	esac
+	ini_is_name "$2" || return
 	network_get_device "$1" "$2" || ini_last_device "$1" "$2" || ini_any_device "$1"
+}
+
+# ini_is_name says whether netifd can have an interface of this name.
+ini_is_name() {
+	case $1 in
+	'' | *[!A-Za-z0-9_-]*) return 1 ;;
+	esac
 }
 
 ini_any_device() { [ -n "$ini_check_only" ] && eval "$1=any"; }
