@@ -156,8 +156,24 @@ test('the key is shown only to who asks', async () => {
 	assert.equal(await page.getAttribute(input('nc0', 'key'), 'type'), 'text');
 	await type(page, field('nc0', 'address') + ' .item:last-child', 'nonsense');
 	await page.waitForSelector('.nc-wrong');
+	await type(page, field('nc0', 'address') + ' .item:last-child', 'fd19:152::3/127');
+	assert.ok(await save(page));
+	assert.ok(router.count('check') > 1);
 	for (const [ , method, given ] of router.calls)
 		assert.ok(!JSON.stringify(given).includes(KEY), method + ' is told of the key');
+	await end(page);
+});
+
+test('what the daemon does by itself takes no line of the configuration', async () => {
+	const { page, router } = await open('netcombiner.tunnel');
+	assert.ok(await save(page));
+	assert.deepEqual(await saved(page, 'netcombiner', 'nc0'), router.config.netcombiner.nc0);
+	await page.selectOption(input('nc0', 'scheduler'), 'redundant');
+	assert.ok(await save(page));
+	assert.equal((await saved(page, 'netcombiner', 'nc0')).scheduler, 'redundant');
+	await page.selectOption(input('nc0', 'scheduler'), 'earliest');
+	assert.ok(await save(page));
+	assert.equal((await saved(page, 'netcombiner', 'nc0')).scheduler, undefined);
 	await end(page);
 });
 

@@ -149,6 +149,19 @@ test('a path is switched off and on, and what fails is told', async () => {
 	await end(page);
 });
 
+test('a router that does not answer for a while is asked again', async () => {
+	const { page, router } = await open('netcombiner.status');
+	const answers = router.netcombiner_status;
+	router.netcombiner_status = () => Promise.reject(new Error('connection lost'));
+	await poll(page);
+	assert.equal(await page.textContent('[data-path=dsl] .nc-badge'), 'Up');
+	router.netcombiner_status = answers;
+	for (let i = 0; i < frames.length; i++)
+		await poll(page);
+	assert.equal(await page.textContent('[data-path=lte] .nc-badge'), 'Standby');
+	await end(page);
+});
+
 test('who may only look has no button to press', async () => {
 	const { page } = await open('netcombiner.status', { before: () => { window.permission = false; } });
 	assert.deepEqual(await page.$$eval('button', all => all.filter(button => !button.disabled).length), 0);

@@ -47,7 +47,7 @@ return view.extend({
 
 		show(first);
 		window.requestAnimationFrame(() => { text.scrollTop = text.scrollHeight; });
-		watch.every(5, () => daemon.log(lines).then(show));
+		watch.every(5, () => daemon.log(lines), show);
 		return E('div', { 'class': 'nc' }, [ E('h2', [ _('Netcombiner') ]), empty, text ]);
 	},
 

@@ -228,7 +228,7 @@ return view.extend({
 			]) ]);
 		return m.render().then(root => {
 			states(root, status);
-			watch.every(3, () => daemon.status().then(answer => states(root, answer)));
+			watch.every(3, daemon.status, answer => states(root, answer));
 			return root;
 		});
 	},

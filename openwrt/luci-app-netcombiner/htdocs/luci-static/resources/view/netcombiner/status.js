@@ -38,7 +38,7 @@ return view.extend({
 		};
 
 		show(first);
-		watch.every(2, () => daemon.status().then(show));
+		watch.every(2, daemon.status, show);
 		return E('div', { 'class': 'nc' }, [ E('h2', [ _('Netcombiner') ]), empty, list ]);
 	},
 
