@@ -23,26 +23,25 @@ var processors = map[string][]string{
 	"x86_64":                   {"GOARCH=amd64", "GOAMD64=v1"},
 }
 
-// hot are the packages in which functions are inlined: those that touch each
-// frame, and the runtime. Elsewhere a call costs nothing that can be measured,
-// and copies of what is called cost a router's flash.
-var hot = []string{
-	"runtime", "runtime/...", "internal/runtime/...", "internal/abi", "internal/bytealg",
-	"sync", "sync/atomic", "internal/sync", "internal/poll", "syscall", "internal/syscall/...", "time",
-	"crypto/cipher", "crypto/internal/fips140/aes/...", "crypto/internal/fips140/alias", "crypto/internal/fips140/subtle",
-	"golang.org/x/crypto/...", "golang.org/x/sys/...", "hash/maphash",
-	"netcombiner/src/auth", "netcombiner/src/clients", "netcombiner/src/congestion", "netcombiner/src/exchange",
-	"netcombiner/src/mono", "netcombiner/src/packet", "netcombiner/src/path", "netcombiner/src/portal",
-	"netcombiner/src/quota", "netcombiner/src/replay", "netcombiner/src/session", "netcombiner/src/superpacket",
-	"netcombiner/src/transport", "netcombiner/src/transport/...", "netcombiner/src/tundevice",
-	"netcombiner/src/udpsocket", "netcombiner/src/wire",
+// cold are packages that see no frame, in which nothing is inlined: there a call
+// costs nothing that can be measured, and copies of what is called cost a
+// router's flash. What is big in the daemon is here; what is not here is hot.
+var cold = []string{
+	"context", "encoding/json", "flag", "fmt", "github.com/flynn/noise", "github.com/vishvananda/...",
+	"internal/bisect", "internal/fmtsort", "internal/godebug", "internal/reflectlite", "internal/strconv",
+	"internal/testlog", "io/fs", "log", "log/...", "math/big", "net", "netcombiner/src/cmd/...",
+	"netcombiner/src/config", "netcombiner/src/control", "netcombiner/src/daemon", "netcombiner/src/durable",
+	"netcombiner/src/eventlog", "netcombiner/src/kernels", "netcombiner/src/linkwatch", "netcombiner/src/routing",
+	"netcombiner/src/scrape", "netcombiner/src/service", "netcombiner/src/setup", "netcombiner/src/token", "os",
+	"os/...", "path/filepath", "internal/filepathlite", "reflect", "rsc.io/...", "runtime/debug", "strconv",
+	"vendor/...",
 }
 
 // goFlags keep the daemon small.
 func goFlags() string {
-	flags := []string{"-gcflags=all=-l"}
-	for _, name := range hot {
-		flags = append(flags, "-gcflags="+name+"=")
+	var flags []string
+	for _, name := range cold {
+		flags = append(flags, "-gcflags="+name+"=-l")
 	}
 	return strings.Join(flags, " ")
 }

@@ -205,3 +205,15 @@ func TestLmoIsWhatLuciMakes(t *testing.T) {
 		}
 	}
 }
+
+// goList are the daemon's packages, for a router.
+func goList(t *testing.T) []string {
+	t.Helper()
+	list := exec.Command("go", "list", "-deps", "./src/cmd/netcombiner")
+	list.Dir, list.Env = repo(t), append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(out))
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// machines are what the headers of programs say, by architecture.
+var machines = map[string]elf.FileHeader{
+	"aarch64_cortex-a53":       {Class: elf.ELFCLASS64, Data: elf.ELFDATA2LSB, Machine: elf.EM_AARCH64},
+	"aarch64_generic":          {Class: elf.ELFCLASS64, Data: elf.ELFDATA2LSB, Machine: elf.EM_AARCH64},
+	"arm_cortex-a7_neon-vfpv4": {Class: elf.ELFCLASS32, Data: elf.ELFDATA2LSB, Machine: elf.EM_ARM},
+	"mipsel_24kc":              {Class: elf.ELFCLASS32, Data: elf.ELFDATA2LSB, Machine: elf.EM_MIPS},
+	"x86_64":                   {Class: elf.ELFCLASS64, Data: elf.ELFDATA2LSB, Machine: elf.EM_X86_64},
+}
+
+// daemonPackage is the one that openwrt/netcombiner says, without its files' compression.
+func daemonPackage(t *testing.T, arch string) *Package {
+	t.Helper()
+	need(t, "make")
+	all, err := feed{repo: repo(t), folder: filepath.Join(repo(t), "openwrt"), version: sampleVersion}.packages(arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 1 || all[0].Name != "netcombiner" {
+		t.Fatalf("%s has %v", arch, all)
+	}
+	return all[0]
+}
+
+// The daemon of each architecture is one for it, and runs.
+func TestDaemonRunsEverywhere(t *testing.T) {
+	for _, arch := range architectures() {
+		if arch == anyArch {
+			continue
+		}
+		t.Run(arch, func(t *testing.T) {
+			p := daemonPackage(t, arch)
+			program := p.find("usr/sbin/netcombiner")
+			if program == nil || program.Mode.Perm() != 0o755 {
+				t.Fatalf("no program among %q", outline(p.Files))
+			}
+			file, err := elf.NewFile(bytes.NewReader(program.Data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := (elf.FileHeader{Class: file.Class, Data: file.Data, Machine: file.Machine}); got != machines[arch] {
+				t.Errorf("a program for %+v", got)
+			}
+			if libraries, err := file.ImportedLibraries(); len(libraries) > 0 || file.Section(".interp") != nil {
+				t.Errorf("wants libraries of the system: %q, %v", libraries, err)
+			}
+			out, status := emulate(t, arch, program.Data, "--version")
+			if status != 0 || !strings.HasPrefix(out, "netcombiner 1.2.3") {
+				t.Errorf("--version says %q and exits %d", out, status)
+			}
+		})
+	}
+}
+
+// A router of 16 MB has room for less than two.
+func TestDaemonIsSmall(t *testing.T) {
+	need(t, "zopfli")
+	data, err := ipk(daemonPackage(t, "aarch64_generic"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes", len(data))
+	if len(data) > 1_900_000 {
+		t.Errorf("the ipk for aarch64_generic has %d bytes: what is new in it, and is it cold?", len(data))
+	}
+}
+
+// A pattern of no package would save nothing.
+func TestColdPackagesAreThere(t *testing.T) {
+	list := goList(t)
+	for _, pattern := range cold {
+		found := slices.ContainsFunc(list, func(name string) bool {
+			prefix, all := strings.CutSuffix(pattern, "/...")
+			return name == prefix || all && strings.HasPrefix(name, prefix+"/")
+		})
+		if !found {
+			t.Errorf("%s is no part of the daemon", pattern)
+		}
+	}
+}
+
+// starting are functions of the packages below that run once.
+var starting = []string{"auth.Offer", "congestion.New", "exchange.NewScheduler"}
+
+// What touches each frame is compiled as everywhere else: it calls nothing in a
+// cold package that would have been inlined.
+func TestFramesStayHot(t *testing.T) {
+	everywhere, here := functionSizes(t, ""), functionSizes(t, goFlags())
+	seen := 0
+	for name, size := range everywhere {
+		short, ours := strings.CutPrefix(name, "netcombiner/src/")
+		pkg, _, _ := strings.Cut(short, ".")
+		if !ours || strings.Contains(name, "Ring[") || slices.Contains(starting, short) ||
+			!slices.Contains([]string{"auth", "congestion", "exchange", "mono", "packet", "path", "replay", "superpacket", "wire"}, pkg) {
+			continue
+		}
+		if seen++; here[name] != size {
+			t.Errorf("%s has %s bytes, and %s everywhere else", name, here[name], size)
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d functions seen", seen)
+	}
+}
+
+// functionSizes are the daemon's functions with their sizes.
+func functionSizes(t *testing.T, flags string) map[string]string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "netcombiner")
+	build := exec.Command("go", append(append([]string{"build", "-trimpath", "-o", program}, strings.Fields(flags)...), "./src/cmd/netcombiner")...)
+	build.Dir, build.Env = repo(t), append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out, err := exec.Command("go", "tool", "nm", "-size", program).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := map[string]string{}
+	for line := range strings.SplitSeq(string(out), "\n") {
+		if f := strings.Fields(line); len(f) > 3 && f[2] == "T" {
+			sizes[f[3]] = f[1]
+		}
+	}
+	return sizes
+}
+
+// All that is in openwrt/ for a router is in a package.
+func TestNothingOfTheFeedIsLost(t *testing.T) {
+	need(t, "make")
+	packed := map[string]bool{}
+	for _, arch := range []string{anyArch, "aarch64_generic"} {
+		all, err := feed{repo: repo(t), folder: filepath.Join(repo(t), "openwrt"), version: sampleVersion}.packages(arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range all {
+			for _, file := range p.Files {
+				packed[file.Name] = true
+			}
+		}
+	}
+	for _, tree := range []struct{ pattern, as string }{
+		{"netcombiner/files", ""}, {"luci-*/root", ""}, {"luci-*/htdocs", "www/"},
+	} {
+		folders, err := filepath.Glob(filepath.Join(repo(t), "openwrt", tree.pattern))
+		if err != nil || len(folders) == 0 {
+			t.Fatalf("no %s: %v", tree.pattern, err)
+		}
+		for _, folder := range folders {
+			files, err := readTree(folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				if !file.Mode.IsDir() && !packed[tree.as+file.Name] {
+					t.Errorf("%s/%s is in no package", folder, file.Name)
+				}
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(repo(t), "openwrt/netcombiner/Makefile")); err != nil {
+		t.Error(err)
+	}
+}
