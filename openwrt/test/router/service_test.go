@@ -294,6 +294,7 @@ func TestFirewall(t *testing.T) {
 	want = append(want, rule("netcombiner nc0 254", "json_add_string proto 254", "json_add_string family ipv4")...)
 	same(t, "rules", with(calls, "json"), append(want, "json_close_array"))
 	same(t, "told", with(calls, "procd_set_config_changed"), []string{"procd_set_config_changed firewall"})
+	same(t, "tried again", with(calls, "procd_add_raw_trigger"), []string{"procd_add_raw_trigger interface.* 1000 /etc/init.d/netcombiner reload"})
 	if again := with(r.service("reload"), "procd_set_config_changed"); again != nil {
 		t.Errorf("told of no change: %v", again)
 	}
