@@ -41,6 +41,18 @@ func TestWANsComeAndGo(t *testing.T) {
 	same(t, "paths", devices(r), "dsl pppoe-wan, lte wwan0")
 }
 
+// A WAN that comes up while the service starts, and so before procd has its
+// triggers, is not waited for in vain.
+func TestWANComesWhileStarting(t *testing.T) {
+	r := newRouter(t)
+	r.uci(home)
+	r.netifd("wan eth1 10")
+	r.write("netifd.later", "wan eth1 10\nwanb wwan0 20\n")
+	r.service("start")
+	same(t, "paths", devices(r), "dsl eth1, lte wwan0")
+	same(t, "problem", r.problem("nc0"), "")
+}
+
 func devices(r *router) string {
 	var all []string
 	for _, p := range r.parsed("nc0").Paths {

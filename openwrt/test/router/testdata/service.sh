@@ -11,6 +11,8 @@ RUN=$T/run ETC=$T/etc STATE=$T/state UJAIL=$T/ujail
 start() {
 	start_service "$@"
 	service_triggers
+	# What netifd knows by the time that procd has the triggers.
+	[ ! -e "$T/netifd.later" ] || mv "$T/netifd.later" "$T/netifd"
 	service_started
 }
 stop() {
