@@ -94,6 +94,7 @@ func newRouter(t *testing.T) *router {
 		r.must(os.Symlink(of, r.path(file)))
 	}
 	r.must(os.WriteFile(r.path("ujail"), nil, 0o755))
+	r.write("uid", "65533\n")
 	r.write("handlers", `{ "netcombiner": {} }`)
 	r.netifd("wan eth1 10 192.0.2.53", "wanb wwan0 20 192.0.2.54")
 	return r

@@ -2,6 +2,7 @@ package router
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -322,6 +323,24 @@ func TestFullOverlay(t *testing.T) {
 	log := strings.Split(strings.TrimSpace(r.read("log")), "\n")
 	if len(log) != 1 || !strings.Contains(log[0], "is the flash full?") {
 		t.Errorf("log: %q", log)
+	}
+}
+
+// The counts are given to whom the daemon runs as, and flash is spared where they are.
+func TestOwnerOfTheCounts(t *testing.T) {
+	r := newRouter(t)
+	r.uci(home)
+	given := func() bool {
+		r.write("owners", "")
+		r.service("start")
+		return strings.Contains(r.read("owners"), "-R netcombiner:netcombiner "+r.path("state"))
+	}
+	if !given() {
+		t.Error("they stay another's")
+	}
+	r.write("uid", strconv.Itoa(os.Getuid())+"\n")
+	if given() {
+		t.Error("they are given to whose they are")
 	}
 }
 
