@@ -32,9 +32,9 @@ var cold = []string{
 	"internal/testlog", "io/fs", "log", "log/...", "math/big", "net", "netcombiner/src/cmd/...",
 	"netcombiner/src/config", "netcombiner/src/control", "netcombiner/src/daemon", "netcombiner/src/durable",
 	"netcombiner/src/eventlog", "netcombiner/src/kernels", "netcombiner/src/linkwatch", "netcombiner/src/routing",
-	"netcombiner/src/scrape", "netcombiner/src/service", "netcombiner/src/setup", "netcombiner/src/token", "os",
-	"os/...", "path/filepath", "internal/filepathlite", "reflect", "rsc.io/...", "runtime/debug", "strconv",
-	"vendor/...",
+	"netcombiner/src/scrape", "netcombiner/src/service", "netcombiner/src/setup", "netcombiner/src/token",
+	"os/exec", "os/signal", "path/filepath", "internal/filepathlite", "reflect", "rsc.io/...", "runtime/debug",
+	"strconv", "vendor/...",
 }
 
 // goFlags keep the daemon small.
