@@ -258,6 +258,33 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// What an option says is text: it runs no command and names no file, and the
+// tunnel goes on.
+func TestHostileValues(t *testing.T) {
+	r := newRouter(t)
+	r.uci(home)
+	r.service("start")
+	before := r.ini("nc0")
+	for _, line := range []string{
+		"list address 172.19.152.3/31", "option remote 203.0.113.2:4725", "option name dsl", "option routing nat", "option role local", "option interface wan",
+	} {
+		for _, value := range []string{"$(>$T/executed)", "`>$T/executed`", `";>$T/executed;"`, "';>$T/executed;'", "/*", "x\n[Bypass]"} {
+			words := strings.Fields(line)
+			r.uci(strings.Replace(home, line+"\n", words[0]+" "+words[1]+" '"+strings.ReplaceAll(value, "'", `'\''`)+"'\n", 1))
+			r.service("reload")
+			if p := r.problem("nc0"); p == "" || strings.Contains(p, "/bin") {
+				t.Errorf("%s %q: %q is told", words[1], value, p)
+			}
+			if _, err := os.Stat(r.path("executed")); err == nil {
+				t.Fatalf("%s %q was executed", words[1], value)
+			}
+			if words[1] != "interface" { // the last: a WAN of that name is waited for
+				same(t, words[1]+" "+value, r.ini("nc0"), before)
+			}
+		}
+	}
+}
+
 // A key file that only root reads serves a daemon that is not root.
 func TestKeyFile(t *testing.T) {
 	r := newRouter(t)

@@ -75,10 +75,12 @@ ini_lists() {
 	while [ -n "$1" ]; do
 		config_get value "$section" "${1#*:}"
 		all=
+		set -f # a * is no file of the router's
 		for item in $value; do
 			item=${item%,}
 			all="$all${all:+, }$item"
 		done
+		set +f
 		ini_line "${1%:*}" "$all"
 		shift
 	done
