@@ -228,9 +228,9 @@ test('the log shows what there is, shorter, and follows its end', async () => {
 	const router = new Router();
 	const { page } = await open('netcombiner.log', { router });
 	assert.deepEqual(await texts(page, '.nc-log span'), [
-		'Mon Nov 23 14:25:27 2026  INFO msg=running interface=nc0 version=1.0.0\n',
-		'Mon Nov 23 14:25:27 2026  INFO msg="path up" path=dsl remote=10.10.0.1:4725 after=13ms\n',
-		'Mon Nov 23 14:25:47 2026  WARN msg="path failed" path=fibre remote=10.10.0.1:4725 up_for=19.6s why="no answer for 754ms"\n'
+		'Mon Nov 23 14:25:27 2026  nc0: msg=running interface=nc0 version=1.0.0\n',
+		'Mon Nov 23 14:25:27 2026  nc0: msg="path up" path=dsl remote=10.10.0.1:4725 after=13ms\n',
+		'Mon Nov 23 14:25:47 2026  nc0: msg="path failed" path=fibre remote=10.10.0.1:4725 up_for=19.6s why="no answer for 754ms"\n'
 	]);
 	assert.deepEqual(await page.$$eval('.nc-log span', all => all.map(line => line.className)), [ '', '', 'nc-warn' ]);
 	for (let i = 0; i < 100; i++)

@@ -10,15 +10,14 @@
 
 const lines = 500;
 
-/* The daemon's own level counts: procd calls every line of a program's an error. */
+/* What the daemon warns of, procd calls an error, and all else information. */
 function kind(line) {
-	const level = line.match(/level"?[=:]"?(\w+)/);
-	return level ? { ERROR: 'nc-error', WARN: 'nc-warn' }[level[1]] : null;
+	return / daemon\.(err|warn)/.test(line) ? 'nc-warn' : null;
 }
 
 /* The system's time is enough, and whose line it is everybody knows here. */
 function shorter(line) {
-	return line.replace(/ daemon\.\w+ netcombiner(\[\d+\])?: (time=\S+ )?/, '  ').replace(/ {2}level=(\w+) /, '  $1 ');
+	return line.replace(/ daemon\.\w+ netcombiner(\[\d+\])?: /, '  ');
 }
 
 return view.extend({
