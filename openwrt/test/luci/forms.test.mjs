@@ -107,6 +107,18 @@ test('the table tells of each path what is configured, and its state now', async
 	await end(page);
 });
 
+test('a path without a name has its link\'s, and a name is text in a dialogue\'s title, too', async () => {
+	const router = new Router();
+	delete router.config.netcombiner.cfg01.name;
+	router.config.netcombiner.cfg01.interface = 'dsl'; // as the daemon's path is called
+	router.config.netcombiner.cfg02.name = '<b>bold</b>';
+	const { page } = await open('netcombiner.paths', { router });
+	assert.equal(await page.textContent('tr[data-section-id=cfg01] .nc-badge'), 'Up');
+	await edit(page, 'cfg02');
+	assert.equal(await page.textContent('#modal h4'), 'Path <b>bold</b>');
+	await end(page);
+});
+
 test('a path is added for a WAN that has none, with the server of the others', async () => {
 	const { page } = await open('netcombiner.paths');
 	assert.deepEqual(await texts(page, '.cbi-section-create option'), [ 'wan6 (not connected)', 'another...' ]);

@@ -94,7 +94,7 @@ const builtin = {
 		createHandlerFn: (self, fn) => ev => fn.call(self, ev),
 		showModal(title, children, ...classes) {
 			this.hideModal();
-			document.body.append(E('div', { id: 'modal', class: classes.join(' '), role: 'dialog' }, [ E('h4', [ title ]), ...children ]));
+			document.body.append(E('div', { id: 'modal', class: classes.join(' '), role: 'dialog' }, [ E('h4', title), ...children ]));
 		},
 		hideModal() {
 			this.closed = document.getElementById('modal') ?? this.closed;

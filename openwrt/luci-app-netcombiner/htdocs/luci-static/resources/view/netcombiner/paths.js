@@ -126,19 +126,24 @@ function begin(id, wan) {
 			uci.set('netcombiner', id, key, values[key]);
 }
 
+/* A path without a name has its link's. */
+function nameOf(section_id) {
+	return uci.get('netcombiner', section_id, 'name') || uci.get('netcombiner', section_id, 'interface') || '';
+}
+
 function paths(m, wans) {
 	const s = m.section(form.GridSection, 'path', _('Paths'), _('Each link to the Internet is a path of the tunnel.'));
 	s.anonymous = true;
 	s.addremove = true;
 	s.sortable = true;
 	s.nodescriptions = true;
-	s.modaltitle = section_id => _('Path %s').format(uci.get('netcombiner', section_id, 'name') || '');
+	s.modaltitle = section_id => _('Path %s').format('%h'.format(nameOf(section_id)));
 
 	let o = s.option(form.DummyValue, '_state', _('State'));
 	o.modalonly = false;
 	o.textvalue = section_id => {
 		const badge = parts.badge();
-		badge.node.dataset.path = '%s %s'.format(uci.get('netcombiner', section_id, 'tunnel'), uci.get('netcombiner', section_id, 'name'));
+		badge.node.dataset.path = '%s %s'.format(uci.get('netcombiner', section_id, 'tunnel'), nameOf(section_id));
 		badge.show('down', '–');
 		return badge.node;
 	};
