@@ -264,6 +264,23 @@ test('a zone is offered, and nothing is changed before somebody chooses one', as
 	await end(page);
 });
 
+test('a tunnel does not take the place of another interface', async () => {
+	const router = new Router();
+	router.config.network.nc0 = { '.type': 'interface', '.name': 'nc0', proto: 'static' };
+	const { page } = await open('netcombiner.tunnel', { router });
+	await page.selectOption(input('nc0', '_zone'), 'lan');
+	assert.equal(await save(page), false);
+	await page.click('text=Set up with a token...');
+	await page.fill('#nc-name input', 'lan');
+	await page.fill('#nc-token input', TOKEN);
+	await page.click('text="Set up"');
+	await page.waitForSelector('#modal .alert-message:not([hidden])');
+	assert.match(await page.textContent('#modal .alert-message'), /^Another interface has this name/);
+	assert.equal(await page.evaluate(() => luci.uci.get('network', 'lan', 'proto')), 'static');
+	assert.equal(await page.evaluate(() => luci.uci.get('network', 'nc0', 'proto')), 'static');
+	await end(page);
+});
+
 test('with a tunnel go its paths and its interface, and nothing else', async () => {
 	const router = new Router();
 	router.config.netcombiner.nc1 = { '.type': 'tunnel', '.name': 'nc1', role: 'local' };

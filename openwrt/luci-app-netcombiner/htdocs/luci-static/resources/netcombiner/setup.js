@@ -48,8 +48,16 @@ function interfaceOf(name) {
 	return one ? one['.name'] : null;
 }
 
+/* taken says why a tunnel cannot have an interface of its name. */
+function taken(name) {
+	return !interfaceOf(name) && uci.get('network', name) ? _('Another interface has this name: the tunnel needs one of its own.') : null;
+}
+
 /* join sees to it that a tunnel has an interface, and that this is in the zone, or in none. */
 function join(name, zone) {
+	const wrong = taken(name);
+	if (wrong)
+		return Promise.reject(new Error(wrong));
 	let id = interfaceOf(name);
 	if (!id) {
 		id = uci.add('network', 'interface', name);
@@ -117,6 +125,9 @@ function fields(name, wans, zones, zone) {
 
 /* take writes what the form says, as LuCI's changes that wait to be applied. */
 function take(form) {
+	const wrong = taken(form.name());
+	if (wrong)
+		return Promise.resolve(wrong);
 	return daemon.token(form.token()).then(answer => {
 		if (answer.ok !== true)
 			return answer.message || _('The router did not answer.');
