@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -351,6 +352,24 @@ func TestErrorsForPrograms(t *testing.T) {
 	for _, want := range []string{metric, remote, color, pink} {
 		if !strings.Contains(string(object), want) {
 			t.Errorf("%s does not hold %s", object, want)
+		}
+	}
+}
+
+// The longest file of nothing but errors is told of in the time that it takes to tell.
+func TestManyErrors(t *testing.T) {
+	for name, text := range map[string]string{
+		"sections": strings.Repeat("[a]\n", MaxSize/4),
+		"keys":     "[Path]\n" + strings.Repeat("k=\n", MaxSize/3-3),
+	} {
+		begun := time.Now()
+		_, err := Parse("-", strings.NewReader(text))
+		all, ok := err.(Errors)
+		if !ok || len(all) < MaxSize/4 || all[len(all)-1].Section == "" {
+			t.Errorf("%s: %d errors", name, len(all))
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("%s took %v", name, took)
 		}
 	}
 }

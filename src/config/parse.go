@@ -71,10 +71,10 @@ func parse(name string, text []byte, readFile func(string) ([]byte, error)) (*Co
 	if sections, ok := p.scan(text); ok {
 		c = p.build(sections)
 		c.source = source{p.name, sections}
+		p.errs.sort()
 		p.locate(sections)
 	}
 	if len(p.errs) > 0 {
-		p.errs.sort()
 		return nil, p.errs
 	}
 	return c, nil
@@ -90,19 +90,28 @@ func (p *parser) fail(line int, key, value string, err error) {
 	p.errs = append(p.errs, e)
 }
 
-// locate tells of each error about a key which section the key is in.
+// locate tells of each error about a key which section the key is in. Both are in
+// order of their lines: a file of nothing but errors is read through once.
 func (p *parser) locate(sections []section) {
+	var title, name string
 	for _, e := range p.errs {
-		for _, s := range sections {
-			if e.Key == "" || s.line == 0 || s.line > e.Line {
-				continue
-			}
-			e.Section, e.Name = s.title(), ""
-			if i := s.find("Name"); i >= 0 && s.is("Path") {
-				e.Name = quote(s.entries[i].value)
+		for ; len(sections) > 0 && sections[0].line <= e.Line; sections = sections[1:] {
+			if s := sections[0]; s.line > 0 {
+				title, name = s.title(), s.pathName()
 			}
 		}
+		if e.Key != "" {
+			e.Section, e.Name = title, name
+		}
 	}
+}
+
+// pathName is that of a path which has one.
+func (s *section) pathName() string {
+	if i := s.find("Name"); i >= 0 && s.is("Path") {
+		return quote(s.entries[i].value)
+	}
+	return ""
 }
 
 // title is the section's name as the manual writes it.
