@@ -16,8 +16,8 @@ const anyArch = "all"
 // processors are how Go builds for OpenWrt's architectures.
 var processors = map[string][]string{
 	anyArch:                    nil,
-	"aarch64_cortex-a53":       {"GOARCH=arm64"},
-	"aarch64_generic":          {"GOARCH=arm64"},
+	"aarch64_cortex-a53":       {"GOARCH=arm64", "GOARM64=v8.0"},
+	"aarch64_generic":          {"GOARCH=arm64", "GOARM64=v8.0"},
 	"arm_cortex-a7_neon-vfpv4": {"GOARCH=arm", "GOARM=7"},
 	"mipsel_24kc":              {"GOARCH=mipsle", "GOMIPS=softfloat"},
 	"x86_64":                   {"GOARCH=amd64", "GOAMD64=v1"},
@@ -96,14 +96,14 @@ func (f feed) build(dir, out, arch string) error {
 	command := exec.Command("sh", "-c", `umask 022 && exec make "$@"`, "make", "-s", "--no-print-directory", "-C", dir, "pack",
 		"TOPDIR="+filepath.Join(f.repo, "packaging/openwrt/sdk"), "REPO="+f.repo, "OUT="+out, "ARCH="+arch,
 		"PKG_VERSION="+f.version.number, "PKG_RELEASE="+f.version.release, "GO_FLAGS="+goFlags())
-	command.Env = processors[arch]
 	for _, one := range os.Environ() {
 		// What our own make was told is not for this one.
 		if !strings.HasPrefix(one, "MAKE") && !strings.HasPrefix(one, "MFLAGS") {
 			command.Env = append(command.Env, one)
 		}
 	}
-	command.Env = append(command.Env, "LC_ALL=C")
+	// Of two of one name the last counts: a GOAMD64=v3 that was meant for here is none of a router's.
+	command.Env = append(append(command.Env, processors[arch]...), "LC_ALL=C")
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("%s: make: %w", dir, err)

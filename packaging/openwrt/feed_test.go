@@ -160,6 +160,28 @@ func TestWhatIsNotKnownIsRefused(t *testing.T) {
 	}
 }
 
+// What Go builds for is the architecture's to say, not the environment's.
+func TestProcessorIsTheArchitectures(t *testing.T) {
+	need(t, "make")
+	t.Setenv("GOAMD64", "v3")
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "odd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := "include $(TOPDIR)/rules.mk\nPKG_NAME:=odd\ninclude $(INCLUDE_DIR)/package.mk\ndefine Package/odd/install\n" +
+		"\techo $$$$GOARCH $$$$GOAMD64 > $(1)/processor\nendef\n$(eval $(call BuildPackage,odd))\n"
+	if err := os.WriteFile(filepath.Join(folder, "odd/Makefile"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	all, err := feed{repo: repo(t), folder: folder, version: sampleVersion}.packages("x86_64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(all[0].find("processor").Data); got != "amd64 v1\n" {
+		t.Errorf("built for %q", got)
+	}
+}
+
 func TestVersions(t *testing.T) {
 	for text, want := range map[string]string{
 		"v1.2.3-0-gabcdef0":      "1.2.3 1",

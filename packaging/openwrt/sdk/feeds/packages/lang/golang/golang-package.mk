@@ -11,7 +11,7 @@ endef
 # The flags that are ours: no cgo, as no C compiler for each processor is here.
 define GoPackage/Build/Compile
 	mkdir -p $(GO_PKG_BUILD_BIN_DIR)
-	cd $(REPO) && CGO_ENABLED=0 GOOS=linux GOFLAGS= go build -trimpath -buildvcs=false $(GO_FLAGS) \
+	cd $(REPO) && CGO_ENABLED=0 GOOS=linux GOFLAGS= GOEXPERIMENT= go build -trimpath -buildvcs=false $(GO_FLAGS) \
 		-ldflags "-s -w $(GO_PKG_LDFLAGS) $(patsubst %,-X %,$(GO_PKG_LDFLAGS_X))" \
 		$(if $(GO_PKG_TAGS),-tags "$(GO_PKG_TAGS)") -o $(GO_PKG_BUILD_BIN_DIR)/ $(GO_PKG_BUILD_PKG)
 endef
