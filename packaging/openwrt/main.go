@@ -87,16 +87,20 @@ type maker interface {
 	others(*Package) string
 }
 
-// publish puts packages into a folder, one version of each, and indexes it.
+// publish puts packages into a folder, one version of each, and indexes it. If
+// one cannot be made, the feed stays what it was.
 func publish(packages []*Package, m maker, out string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	for _, p := range packages {
-		data, err := m.make(p)
-		if err != nil {
+	made := make([][]byte, len(packages))
+	for i, p := range packages {
+		var err error
+		if made[i], err = m.make(p); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
+	}
+	for i, p := range packages {
 		old, err := filepath.Glob(filepath.Join(out, m.others(p)))
 		if err != nil {
 			return err
@@ -106,7 +110,7 @@ func publish(packages []*Package, m maker, out string) error {
 				return err
 			}
 		}
-		if err := write(out, m.name(p), data); err != nil {
+		if err := write(out, m.name(p), made[i]); err != nil {
 			return err
 		}
 	}
