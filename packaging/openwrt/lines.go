@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"debug/buildinfo"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	goversion "go/version"
 )
 
 // A Go program knows the file and the line of each of its instructions, and how
@@ -15,8 +17,10 @@ import (
 // addr2line, say the rest. What the runtime itself needs stays: the sizes of
 // frames, what is a pointer, what is inlined.
 
-// Places in the tables as Go 1.20 and newer write them: runtime/symtab.go.
+// Places in the tables as this Go writes them: runtime/symtab.go, internal/abi.
+// The magic alone does not tell: it is still that of Go 1.20.
 const (
+	knownGo    = "go1.26"
 	tableMagic = 0xfffffff1
 
 	funcPcsp      = 16
@@ -43,6 +47,8 @@ type lineTables struct {
 	count  int
 }
 
+var errUnknownGo = errors.New("this Go may write its tables in another form than " + knownGo + ": lines.go has to learn it")
+
 // forgetLines empties the tables of lines in a program, in place. What is no Go
 // program is left alone.
 func forgetLines(program []byte) error {
@@ -53,6 +59,10 @@ func forgetLines(program []byte) error {
 	section := file.Section(".gopclntab")
 	if section == nil {
 		return nil
+	}
+	info, err := buildinfo.Read(bytes.NewReader(program))
+	if err != nil || goversion.Lang(info.GoVersion) != knownGo {
+		return errUnknownGo
 	}
 	t, err := parseLineTables(program[section.Offset:section.Offset+section.Size], file.ByteOrder)
 	if err != nil {
@@ -75,7 +85,7 @@ func forgetLines(program []byte) error {
 
 func parseLineTables(data []byte, order binary.ByteOrder) (*lineTables, error) {
 	if len(data) < 8 || order.Uint32(data) != tableMagic {
-		return nil, errors.New("this Go writes its tables in another form: lines.go has to learn it")
+		return nil, errUnknownGo
 	}
 	var words [8]int
 	size := int(data[7])

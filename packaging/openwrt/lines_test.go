@@ -72,6 +72,10 @@ func TestForgetLines(t *testing.T) {
 			}
 			first, _, _ := strings.Cut(before, "\n")
 			size := compressed9(t, program)
+			newer := bytes.ReplaceAll(program, []byte(knownGo), []byte("go1.99"))
+			if err := forgetLines(newer); !errors.Is(err, errUnknownGo) {
+				t.Errorf("of a Go that it does not know: %v", err)
+			}
 			if err := forgetLines(program); err != nil {
 				t.Fatal(err)
 			}
