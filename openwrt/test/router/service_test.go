@@ -155,6 +155,15 @@ func (r *router) check(name string) string {
 	return strings.TrimSpace(out)
 }
 
+// Who asks for a tunnel that is not there is not told of its missing keys.
+func TestCheckOfNoTunnel(t *testing.T) {
+	r := newRouter(t)
+	r.uci(home)
+	for _, name := range []string{"nc9", "dsl", ""} {
+		same(t, "check", r.check(name), "there is no tunnel '"+name+"' in /etc/config/netcombiner")
+	}
+}
+
 // Where nothing good was before, a tunnel does not start.
 func TestBadFromTheStart(t *testing.T) {
 	r := newRouter(t)
