@@ -164,6 +164,18 @@ func TestCheckOfNoTunnel(t *testing.T) {
 	}
 }
 
+// A daemon that cannot run, for want of memory say, has not found all well.
+func TestCheckThatDidNotRun(t *testing.T) {
+	r := newRouter(t)
+	r.uci(home)
+	r.must(os.Mkdir(r.path("bin"), 0o755))
+	r.must(os.WriteFile(r.path("bin/netcombiner"), []byte("#!/bin/sh\nexit 137\n"), 0o755))
+	out, _ := r.script("service.sh", []string{"PATH=" + r.path("bin") + ":" + os.Getenv("PATH")}, "check", "nc0")
+	if !strings.Contains(out, "netcombiner check did not run; is the memory full?") {
+		t.Errorf("check: %q", out)
+	}
+}
+
 // Where nothing good was before, a tunnel does not start.
 func TestBadFromTheStart(t *testing.T) {
 	r := newRouter(t)
