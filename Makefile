@@ -64,7 +64,7 @@ plot: ## build/plot, which makes the page of build/evaluation/results.json
 .PHONY: test
 test: testbed $(NPM) ## prove it: unit tests, virtual time, and the real kernel where root
 	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd chromium node:nodejs msgfmt:gettext \
-		busybox zopfli signify-openbsd qemu-aarch64-static:qemu-user-static
+		busybox zopfli signify-openbsd openssl qemu-aarch64-static:qemu-user-static
 	$(call in-each,go vet ./...)
 	$(call in-each,go test -p 1 -timeout 20m ./...)
 	go test -p 1 -race -short -timeout 20m $$(go list ./... | grep -v /testbed)

@@ -100,7 +100,9 @@ type rights struct {
 	UCI  []string            `json:"uci"`
 }
 
-// Who may only look changes nothing and learns no key; every method is in exactly one group.
+// Who may only look changes nothing, and no method tells them a key; every method is in
+// exactly one group. The pages load the configuration, so with it they may read the key in
+// it, as that of LuCI's other tunnels; one in a key_file they may not.
 func TestRights(t *testing.T) {
 	var acl map[string]struct {
 		Description string `json:"description"`
@@ -258,6 +260,9 @@ func TestMenu(t *testing.T) {
 	const top = "admin/services/netcombiner"
 	if d := menu[top].Depends; !slices.Equal(d.ACL, []string{"luci-app-netcombiner"}) || !d.UCI["netcombiner"] {
 		t.Errorf("%s depends on %+v", top, d)
+	}
+	if len(menu) != 5 {
+		t.Errorf("there are %d places, not one above the pages of status, paths, tunnel and log", len(menu))
 	}
 	for place, entry := range menu {
 		if entry.Title == "" || place != top && entry.Action.Path != "netcombiner"+strings.TrimPrefix(place, top) {

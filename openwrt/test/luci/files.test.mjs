@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
@@ -10,7 +10,6 @@ const openwrt = fileURLToPath(new URL('../..', import.meta.url));
 const read = file => readFileSync(join(openwrt, file), 'utf8');
 const sources = [ 'luci-app-netcombiner', 'luci-proto-netcombiner' ].flatMap(one => files(one + '/htdocs', '.js'));
 const acl = JSON.parse(read('luci-app-netcombiner/root/usr/share/rpcd/acl.d/luci-app-netcombiner.json'))['luci-app-netcombiner'];
-const menu = JSON.parse(read('luci-app-netcombiner/root/usr/share/luci/menu.d/luci-app-netcombiner.json'));
 
 const declared = sources.flatMap(file => [ ...read(file).matchAll(/rpc\.declare\(\{\s*object: '([\w.-]+)',\s*method: '(\w+)'/g) ].map(found => found.slice(1).join(' ')));
 const granted = kind => Object.entries(acl[kind].ubus).flatMap(([ object, methods ]) => methods.map(method => object + ' ' + method));
@@ -22,21 +21,6 @@ test('the pages ask for what the access list grants, and it grants nothing else 
 	assert.deepEqual(declared.filter(one => !all.includes(one)), []);
 	assert.deepEqual(all.filter(one => one.startsWith('netcombiner ')).sort(), [ ...new Set(declared) ].sort());
 	assert.deepEqual(all.filter(one => one.includes('*')), []);
-});
-
-test('who may only read learns no secret and changes nothing', () => {
-	assert.deepEqual(granted('read').filter(one => one.startsWith('netcombiner ')).sort(),
-		[ 'netcombiner check', 'netcombiner log', 'netcombiner status', 'netcombiner wans' ]);
-	assert.equal(acl.read.file, undefined);
-	assert.equal(acl.write.file, undefined);
-});
-
-test('the menu leads to pages that there are', () => {
-	const views = Object.values(menu).filter(entry => entry.action.type == 'view').map(entry => entry.action.path);
-	assert.deepEqual(views.sort(), [ 'netcombiner/log', 'netcombiner/paths', 'netcombiner/status', 'netcombiner/tunnel' ]);
-	for (const view of views)
-		assert.ok(existsSync(join(openwrt, 'luci-app-netcombiner/htdocs/luci-static/resources/view', view + '.js')), view);
-	assert.deepEqual(menu['admin/services/netcombiner'].depends.acl, [ 'luci-app-netcombiner' ]);
 });
 
 test('the template has the texts of the pages (else: node openwrt/test/luci/texts.mjs)', () => {

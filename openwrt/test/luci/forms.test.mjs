@@ -189,6 +189,19 @@ test('what the daemon does by itself takes no line of the configuration', async 
 	await end(page);
 });
 
+test('what UCI says in another word for yes is not taken for no', async () => {
+	const router = new Router();
+	router.config.netcombiner.nc0.authenticate_addresses = '1';
+	const { page } = await open('netcombiner.tunnel', { router });
+	assert.equal(await page.inputValue(input('nc0', 'authenticate_addresses')), 'yes');
+	assert.ok(await save(page));
+	assert.equal((await saved(page, 'netcombiner', 'nc0')).authenticate_addresses, '1');
+	await page.selectOption(input('nc0', 'authenticate_addresses'), 'no');
+	assert.ok(await save(page));
+	assert.equal((await saved(page, 'netcombiner', 'nc0')).authenticate_addresses, undefined);
+	await end(page);
+});
+
 test('a key is made where it is wanted', async () => {
 	const { page, router } = await open('netcombiner.tunnel');
 	await page.click('text=Generate a key');

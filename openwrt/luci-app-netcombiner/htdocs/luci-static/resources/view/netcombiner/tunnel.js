@@ -121,10 +121,12 @@ function advanced(s) {
 		[ 'off', _('one packet at a time') ]
 	]);
 
-	fields.choices(s.taboption('advanced', form.ListValue, 'authenticate_addresses', _('Bind addresses'), _('Makes both ends\' addresses part of each packet\'s authentication. Only where no NAT stands between.')), [
+	o = fields.choices(s.taboption('advanced', form.ListValue, 'authenticate_addresses', _('Bind addresses'), _('Makes both ends\' addresses part of each packet\'s authentication. Only where no NAT stands between.')), [
 		[ 'no', _('no') ],
 		[ 'yes', _('yes') ]
 	]);
+	/* Written by hand, it may be any of UCI's words. */
+	o.cfgvalue = section_id => [ 'yes', '1', 'on', 'true', 'enabled' ].includes(uci.get('netcombiner', section_id, 'authenticate_addresses')) ? 'yes' : 'no';
 
 	o = fields.checked(s.taboption('advanced', form.Value, 'metrics', _('Metrics'), _('An address and port where Prometheus may ask. Whoever reaches it may read.')));
 	o.placeholder = '127.0.0.1:9487';
