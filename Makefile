@@ -62,6 +62,8 @@ plot: ## build/plot, which makes the page of build/evaluation/results.json
 	go build -C $(PLOT) -trimpath -o $(CURDIR)/build/plot .
 
 .PHONY: test
+# A test that does not find a tool fails.
+test: export CI := 1
 test: testbed $(NPM) ## prove it: unit tests, virtual time, and the real kernel where root
 	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd chromium node:nodejs msgfmt:gettext \
 		busybox zopfli signify-openbsd openssl qemu-aarch64-static:qemu-user-static

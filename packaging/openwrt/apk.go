@@ -37,7 +37,7 @@ func apkArch(arch string) string {
 }
 
 // apkVersion writes a preview as apk does: 1.2.0-rc1 is 1.2.0_rc1.
-func apkVersion(version string) string { return strings.Replace(version, "~", "_", 1) }
+func apkVersion(version string) string { return strings.ReplaceAll(version, "~", "_") }
 
 // addApkFiles puts in what opkg keeps by itself, and functions.sh and LuCI look
 // for on systems with apk: what is installed, and which of it is the user's.

@@ -43,7 +43,7 @@ func (apkMaker) others(p *Package) string {
 	return p.Name + "-[0-9]*." + apkArch(p.Arch) + ".apk"
 }
 
-func (m apkMaker) index(files map[string][]byte) (map[string][]byte, error) {
+func (m apkMaker) index(files map[string][]byte) ([]File, error) {
 	var all [][]byte
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		all = append(all, files[name])
@@ -52,11 +52,11 @@ func (m apkMaker) index(files map[string][]byte) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	index := map[string][]byte{"packages.adb": data, "key.pem": nil}
+	var public []byte
 	if m.key != nil {
-		index["key.pem"], err = m.key.public()
+		public, err = m.key.public()
 	}
-	return index, err
+	return []File{{Name: "key.pem", Data: public}, {Name: "packages.adb", Data: data}}, err
 }
 
 // readApk is the database of an apk that we made.

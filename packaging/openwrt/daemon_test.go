@@ -56,6 +56,9 @@ func TestDaemonRunsEverywhere(t *testing.T) {
 			if libraries, err := file.ImportedLibraries(); len(libraries) > 0 || file.Section(".interp") != nil {
 				t.Errorf("wants libraries of the system: %q, %v", libraries, err)
 			}
+			if kept := p.find("lib/upgrade/keep.d/netcombiner"); kept == nil || string(kept.Data) != "/etc/netcombiner/\n" {
+				t.Errorf("beside its conffiles sysupgrade keeps %q", kept)
+			}
 			out, status := emulate(t, arch, program.Data, "--version")
 			if status != 0 || !strings.HasPrefix(out, "netcombiner 1.2.3") {
 				t.Errorf("--version says %q and exits %d", out, status)

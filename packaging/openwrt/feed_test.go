@@ -182,32 +182,6 @@ func TestProcessorIsTheArchitectures(t *testing.T) {
 	}
 }
 
-func TestVersions(t *testing.T) {
-	for text, want := range map[string]string{
-		"v1.2.3-0-gabcdef0":      "1.2.3 1",
-		"v1.2.3-12-gabcdef0":     "1.2.3 13",
-		"v1.2.3-rc1-0-gabcdef0":  "1.2.3~rc1 1",
-		"v10.0-beta-3-g0000000":  "10.0~beta 4",
-		"v1.2.3-hotfix-1-g00000": "",
-		"v1.2.x-0-gabcdef0":      "",
-	} {
-		number, release, err := parseDescribed(text)
-		if got := strings.TrimSpace(number + " " + release); got != want || (err == nil) != (want != "") {
-			t.Errorf("%s: %q, %v", text, got, err)
-		}
-	}
-	t.Setenv("SOURCE_DATE_EPOCH", "1600000000")
-	v, err := versionOf(repo(t), "1.2.3~rc1")
-	if err != nil || v.number != "1.2.3~rc1" || v.release != "1" || v.built.Unix() != 1600000000 || len(v.commit) != 40 {
-		t.Errorf("%+v, %v", v, err)
-	}
-	for _, bad := range []string{"v1.2.3", "1.2.3-r1", "newest", "1.2.3+4"} {
-		if _, err := versionOf(repo(t), bad); err == nil {
-			t.Errorf("VERSION=%s is taken", bad)
-		}
-	}
-}
-
 func TestLmoIsWhatLuciMakes(t *testing.T) {
 	po, err := os.ReadFile("testdata/feed/luci-app-sample/po/de/sample.po")
 	if err != nil {

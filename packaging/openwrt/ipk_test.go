@@ -5,14 +5,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -214,38 +211,6 @@ func TestIpkFeed(t *testing.T) {
 	}
 	if unpacked, err := io.ReadAll(packed); err != nil || string(unpacked) != text {
 		t.Errorf("Packages.gz is not Packages: %v", err)
-	}
-}
-
-// failing makes all packages but one.
-type failing struct{ ipkMaker }
-
-func (f failing) make(p *Package) ([]byte, error) {
-	if p.Name == "luci-i18n-sample-de" {
-		return nil, errors.New("no room")
-	}
-	return f.ipkMaker.make(p)
-}
-
-// A feed that is served stays whole while the next one fails.
-func TestFailureLeavesTheFeed(t *testing.T) {
-	need(t, "zopfli")
-	out := t.TempDir()
-	publishSamples(t, ipkMaker{}, out)
-	before, err := readAll(filepath.Join(out, "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := samples(t, anyArch)
-	newer := []*Package{all["luci-app-sample"], all["luci-i18n-sample-de"]}
-	for _, p := range newer {
-		p.Version = "1.2.4-r1"
-	}
-	if err := publish(newer, failing{}, out); err == nil || !strings.Contains(err.Error(), "luci-i18n-sample-de: no room") {
-		t.Errorf("what cannot be made: %v", err)
-	}
-	if after, err := readAll(filepath.Join(out, "*")); err != nil || !reflect.DeepEqual(after, before) {
-		t.Errorf("the feed is another: %v, %q", err, slices.Sorted(maps.Keys(after)))
 	}
 }
 

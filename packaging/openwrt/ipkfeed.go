@@ -35,17 +35,20 @@ func (ipkMaker) others(p *Package) string {
 	return p.Name + "_*_" + p.Arch + ".ipk"
 }
 
-func (m ipkMaker) index(files map[string][]byte) (map[string][]byte, error) {
+func (m ipkMaker) index(files map[string][]byte) ([]File, error) {
 	text, err := ipkIndex(files)
 	if err != nil {
 		return nil, err
 	}
 	packed, err := gzipped([]byte(text))
-	index := map[string][]byte{"Packages": []byte(text), "Packages.gz": packed, "Packages.sig": nil, "key.pub": nil}
+	var public, signature []byte
 	if m.key != nil {
-		index["Packages.sig"], index["key.pub"] = m.key.sign([]byte(text)), m.key.public()
+		public, signature = m.key.public(), m.key.sign([]byte(text))
 	}
-	return index, err
+	return []File{
+		{Name: "key.pub", Data: public}, {Name: "Packages", Data: []byte(text)},
+		{Name: "Packages.gz", Data: packed}, {Name: "Packages.sig", Data: signature},
+	}, err
 }
 
 // readControl is the control text of an ipk that we made.

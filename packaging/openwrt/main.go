@@ -9,7 +9,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -38,6 +37,9 @@ func run(format, repo, arch, number, key, out string) error {
 	v, err := versionOf(repo, number)
 	if err != nil {
 		return err
+	}
+	if v.changed {
+		fmt.Fprintf(os.Stderr, "uncommitted changes are packed, too, as %s-r%s: commit them to pack a version that another can make again\n", v.number, v.release)
 	}
 	packages, err := feed{repo: repo, folder: filepath.Join(repo, "openwrt"), version: v}.packages(arch)
 	if err != nil {
@@ -75,80 +77,4 @@ func newMaker(format, key string) (maker, error) {
 		return newApkMaker(text)
 	}
 	return nil, errors.New("which format? ipk or apk")
-}
-
-// maker makes the packages of a format, and what makes their folder a feed.
-type maker interface {
-	name(*Package) string
-	make(*Package) ([]byte, error)
-	// index takes all files of the folder that others matches.
-	index(files map[string][]byte) (map[string][]byte, error)
-	// others matches all versions of a package's file; of nil, all packages'.
-	others(*Package) string
-}
-
-// publish puts packages into a folder, one version of each, and indexes it. If
-// one cannot be made, the feed stays what it was.
-func publish(packages []*Package, m maker, out string) error {
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return err
-	}
-	made := make([][]byte, len(packages))
-	for i, p := range packages {
-		var err error
-		if made[i], err = m.make(p); err != nil {
-			return fmt.Errorf("%s: %w", p.Name, err)
-		}
-	}
-	for i, p := range packages {
-		old, err := filepath.Glob(filepath.Join(out, m.others(p)))
-		if err != nil {
-			return err
-		}
-		for _, name := range old {
-			if err := os.Remove(name); err != nil {
-				return err
-			}
-		}
-		if err := write(out, m.name(p), made[i]); err != nil {
-			return err
-		}
-	}
-	files, err := readAll(filepath.Join(out, m.others(nil)))
-	if err != nil {
-		return err
-	}
-	index, err := m.index(files)
-	if err != nil {
-		return err
-	}
-	for name, data := range index {
-		if data == nil { // a signature of what was here before
-			if err := os.Remove(filepath.Join(out, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		} else if err := write(out, name, data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func write(folder, name string, data []byte) error {
-	return os.WriteFile(filepath.Join(folder, name), data, 0o644)
-}
-
-// readAll reads the files that match, by name.
-func readAll(pattern string) (map[string][]byte, error) {
-	paths, err := filepath.Glob(pattern)
-	if err != nil {
-		return nil, err
-	}
-	files := map[string][]byte{}
-	for _, path := range paths {
-		if files[filepath.Base(path)], err = os.ReadFile(path); err != nil {
-			return nil, err
-		}
-	}
-	return files, nil
 }

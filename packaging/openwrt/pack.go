@@ -23,7 +23,7 @@ type Package struct {
 	Scripts             map[string]string
 	Files               []File // in order of their names, folders before what is in them
 	Built               time.Time
-	Commit              string // in hex
+	Commit              string // in hex, where it is one's
 }
 
 // File is a file, folder or link of a package. All belong to root.

@@ -21,11 +21,15 @@ type version struct {
 	number, release string
 	built           time.Time
 	commit          string
+	changed         bool // since the commit, which then is not said
 }
 
 // versionOf is that of a repository's commit: v1.2.3 and four commits are
 // 1.2.3-r5, and v1.2.3-rc1 is 1.2.3~rc1-r1. Before the first tag the commits
-// are counted. number, if there is one, stands for that of git.
+// are counted. number, if there is one, stands for that of git. What was changed
+// since and not committed is packed, too, as a preview: 1.2.3~pre-r5 is older than
+// all of 1.2.3, and no router takes it for an upgrade. No suffix of apk's would
+// put it between two commits.
 func versionOf(repo, number string) (version, error) {
 	git := func(args ...string) (string, error) {
 		command := exec.Command("git", append([]string{"-C", repo}, args...)...)
@@ -40,19 +44,28 @@ func versionOf(repo, number string) (version, error) {
 	if v.built, err = builtAt(git); err != nil {
 		return version{}, err
 	}
+	changes, err := git("status", "--porcelain", "--untracked-files=normal")
+	if err != nil {
+		return version{}, err
+	}
+	if v.changed = changes != ""; v.changed {
+		v.commit = ""
+	}
 	if number != "" {
 		if !given.MatchString(number) {
 			return version{}, fmt.Errorf("VERSION=%s: such as 1.2.3 or 1.2.3~rc1", number)
 		}
 		return v, nil
 	}
-	text, err := git("describe", "--tags", "--long", "--match", "v[0-9]*")
-	if err != nil {
+	if text, none := git("describe", "--tags", "--long", "--match", "v[0-9]*"); none != nil {
 		v.number = "0.0.0"
 		v.release, err = git("rev-list", "--count", "HEAD")
-		return v, err
+	} else {
+		v.number, v.release, err = parseDescribed(text)
 	}
-	v.number, v.release, err = parseDescribed(text)
+	if v.changed {
+		v.number += "~pre"
+	}
 	return v, err
 }
 

@@ -12,6 +12,16 @@ import (
 	"netcombiner/src/eventlog"
 )
 
+// newLog writes in the form that is configured; kept says that where lines go
+// they get a time and a level. Where several tunnels share that place, whoever
+// reads text sees whose a line is before it, and a program in the line itself.
+func newLog(iface string, c *config.Config, kept bool, write eventlog.Write) *slog.Logger {
+	if c.Interface.Log == "json" {
+		return eventlog.New(eventlog.Format{JSON: true, NoTime: kept}, write).With("tunnel", iface)
+	}
+	return eventlog.New(eventlog.Format{NoTime: kept, NoLevel: kept}, write)
+}
+
 // systemLog is where a detached daemon logs: the host's syslog, or nowhere on
 // a host without one.
 func systemLog(iface string, c *config.Config) *slog.Logger {
@@ -19,8 +29,7 @@ func systemLog(iface string, c *config.Config) *slog.Logger {
 	if err != nil {
 		return slog.New(slog.DiscardHandler)
 	}
-	asJSON := c.Interface.Log == "json"
-	return eventlog.New(eventlog.Format{JSON: asJSON, NoTime: true, NoLevel: !asJSON}, func(level slog.Level, line []byte) {
+	return newLog(iface, c, true, func(level slog.Level, line []byte) {
 		_ = bySeverity(w, level)(string(line)) // syslogd may be restarting, and nobody else is there to tell
 	})
 }
@@ -42,19 +51,19 @@ func foregroundLog(o Options) *slog.Logger {
 	if os.Getenv("NETCOMBINER_LOG") == "procd" {
 		return procdLog(o.Interface, o.Config, os.Stdout, os.Stderr)
 	}
-	return terminalLog(o.Config)
+	return terminalLog(o.Interface, o.Config)
 }
 
 // procdLog writes for procd, which takes what comes by stderr for an error, and
 // knows the time, but not whose of several tunnels a line is.
 func procdLog(iface string, c *config.Config, out, err io.Writer) *slog.Logger {
-	asJSON := c.Interface.Log == "json"
-	return eventlog.New(eventlog.Format{JSON: asJSON, NoTime: true, NoLevel: !asJSON}, func(level slog.Level, line []byte) {
+	asText := c.Interface.Log != "json"
+	return newLog(iface, c, true, func(level slog.Level, line []byte) {
 		to := out
 		if level >= slog.LevelWarn {
 			to = err
 		}
-		if !asJSON {
+		if asText {
 			line = append([]byte(iface+": "), line...)
 		}
 		_, _ = to.Write(line)
@@ -63,12 +72,11 @@ func procdLog(iface string, c *config.Config, out, err io.Writer) *slog.Logger {
 
 // terminalLog is where a daemon in the foreground logs: stderr. Where that is
 // systemd's journal, it says how grave a line is as sd-daemon(3) has it.
-func terminalLog(c *config.Config) *slog.Logger {
-	asJSON := c.Interface.Log == "json"
+func terminalLog(iface string, c *config.Config) *slog.Logger {
 	if !isJournal(os.Stderr) {
-		return eventlog.New(eventlog.Format{JSON: asJSON}, func(_ slog.Level, line []byte) { _, _ = os.Stderr.Write(line) })
+		return newLog(iface, c, false, func(_ slog.Level, line []byte) { _, _ = os.Stderr.Write(line) })
 	}
-	return eventlog.New(eventlog.Format{JSON: asJSON, NoTime: true, NoLevel: !asJSON}, func(level slog.Level, line []byte) {
+	return newLog(iface, c, true, func(level slog.Level, line []byte) {
 		_, _ = os.Stderr.Write(append([]byte(journalPrefix(level)), line...))
 	})
 }

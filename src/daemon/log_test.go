@@ -11,7 +11,7 @@ import (
 func TestProcdLog(t *testing.T) {
 	for _, test := range []struct{ form, out, err string }{
 		{"text", "nc0: msg=\"path up\" path=dsl\n", "nc0: msg=\"path failed\" path=dsl\n"},
-		{"json", `{"level":"INFO","msg":"path up","path":"dsl"}` + "\n", `{"level":"WARN","msg":"path failed","path":"dsl"}` + "\n"},
+		{"json", `{"level":"INFO","msg":"path up","tunnel":"nc0","path":"dsl"}` + "\n", `{"level":"WARN","msg":"path failed","tunnel":"nc0","path":"dsl"}` + "\n"},
 	} {
 		var out, err bytes.Buffer
 		log := procdLog("nc0", &config.Config{Interface: config.Interface{Log: test.form}}, &out, &err)

@@ -105,18 +105,18 @@ func TestTheJournalGetsSeverities(t *testing.T) {
 	os.Stderr = f
 	defer func() { os.Stderr = old }()
 	c := &config.Config{}
-	terminalLog(c).Warn("path failed", "path", "dsl")
+	terminalLog("nc0", c).Warn("path failed", "path", "dsl")
 	t.Setenv("JOURNAL_STREAM", streamOf(t, f.Name()))
-	terminalLog(c).Warn("path failed", "path", "dsl")
+	terminalLog("nc0", c).Warn("path failed", "path", "dsl")
 	c.Interface.Log = "json"
-	terminalLog(c).Error("ended")
+	terminalLog("nc0", c).Error("ended")
 	b, err := os.ReadFile(f.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := bytes.Split(b, []byte("\n"))
 	if len(lines) != 4 || !bytes.HasPrefix(lines[0], []byte("time=")) || !bytes.HasSuffix(lines[0], []byte(` level=WARN msg="path failed" path=dsl`)) ||
-		string(lines[1]) != `<4>msg="path failed" path=dsl` || string(lines[2]) != `<3>{"level":"ERROR","msg":"ended"}` {
+		string(lines[1]) != `<4>msg="path failed" path=dsl` || string(lines[2]) != `<3>{"level":"ERROR","msg":"ended","tunnel":"nc0"}` {
 		t.Errorf("%s", b)
 	}
 }
