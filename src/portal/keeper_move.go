@@ -107,7 +107,6 @@ func (k *keeper) awaitParting() {
 func (p *Portal) forget(k *keeper) {
 	p.do(func(now mono.Time) {
 		p.core.dropPath(now, k.path)
-		p.core.histories[k.id] = history{}
 		if !p.configured(k) {
 			p.release(k)
 		}

@@ -108,7 +108,7 @@ func TestTheLogSaysHowLongAndWhy(t *testing.T) {
 	})
 }
 
-// A path that somebody takes away has not failed.
+// A path that somebody takes away has not failed, and one that takes its number is not back.
 func TestTheLogSaysWhatWasRemoved(t *testing.T) {
 	sim(t, 1, []linkSpec{link(mbit(8), 5*time.Millisecond), link(mbit(8), 20*time.Millisecond)}, func(tn *tunnel) {
 		local, remote := new(logBook).of(tn.local), new(logBook).of(tn.remote)
@@ -116,10 +116,16 @@ func TestTheLogSaysWhatWasRemoved(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		local.take()
 		remote.take()
+		removed := tn.local.config.Paths[1]
 		tn.removePath("wan2")
 		time.Sleep(5 * time.Second)
 		local.expect(t, "removed here")
 		remote.expect(t, "removed there", `level=INFO msg="path removed by the other portal" path=wan2`)
+		tn.addPath(removed)
+		time.Sleep(5 * time.Second)
+		again := `level=INFO msg="path up" path=wan2 remote=\S+ after=\d+ms`
+		local.expect(t, "added here", again)
+		remote.expect(t, "added there", again)
 	})
 }
 
