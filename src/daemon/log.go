@@ -12,14 +12,15 @@ import (
 	"netcombiner/src/eventlog"
 )
 
-// newLog writes in the form that is configured; kept says that where lines go
-// they get a time and a level. Where several tunnels share that place, whoever
+// newLog writes in the form that is configured, without what lines get where
+// they go, but JSON with its level. Where several tunnels share that place, whoever
 // reads text sees whose a line is before it, and a program in the line itself.
-func newLog(iface string, c *config.Config, kept bool, write eventlog.Write) *slog.Logger {
+func newLog(iface string, c *config.Config, f eventlog.Format, write eventlog.Write) *slog.Logger {
 	if c.Interface.Log == "json" {
-		return eventlog.New(eventlog.Format{JSON: true, NoTime: kept}, write).With("tunnel", iface)
+		f.JSON, f.NoLevel = true, false
+		return eventlog.New(f, write).With("tunnel", iface)
 	}
-	return eventlog.New(eventlog.Format{NoTime: kept, NoLevel: kept}, write)
+	return eventlog.New(f, write)
 }
 
 // systemLog is where a detached daemon logs: the host's syslog, or nowhere on
@@ -29,7 +30,7 @@ func systemLog(iface string, c *config.Config) *slog.Logger {
 	if err != nil {
 		return slog.New(slog.DiscardHandler)
 	}
-	return newLog(iface, c, true, func(level slog.Level, line []byte) {
+	return newLog(iface, c, eventlog.Format{NoTime: true, NoLevel: true}, func(level slog.Level, line []byte) {
 		_ = bySeverity(w, level)(string(line)) // syslogd may be restarting, and nobody else is there to tell
 	})
 }
@@ -55,10 +56,10 @@ func foregroundLog(o Options) *slog.Logger {
 }
 
 // procdLog writes for procd, which takes what comes by stderr for an error, and
-// knows the time, but not whose of several tunnels a line is.
+// knows the time, but not whose of several tunnels a line is, nor whether it warns.
 func procdLog(iface string, c *config.Config, out, err io.Writer) *slog.Logger {
 	asText := c.Interface.Log != "json"
-	return newLog(iface, c, true, func(level slog.Level, line []byte) {
+	return newLog(iface, c, eventlog.Format{NoTime: true}, func(level slog.Level, line []byte) {
 		to := out
 		if level >= slog.LevelWarn {
 			to = err
@@ -74,9 +75,9 @@ func procdLog(iface string, c *config.Config, out, err io.Writer) *slog.Logger {
 // systemd's journal, it says how grave a line is as sd-daemon(3) has it.
 func terminalLog(iface string, c *config.Config) *slog.Logger {
 	if !isJournal(os.Stderr) {
-		return newLog(iface, c, false, func(_ slog.Level, line []byte) { _, _ = os.Stderr.Write(line) })
+		return newLog(iface, c, eventlog.Format{}, func(_ slog.Level, line []byte) { _, _ = os.Stderr.Write(line) })
 	}
-	return newLog(iface, c, true, func(level slog.Level, line []byte) {
+	return newLog(iface, c, eventlog.Format{NoTime: true, NoLevel: true}, func(level slog.Level, line []byte) {
 		_, _ = os.Stderr.Write(append([]byte(journalPrefix(level)), line...))
 	})
 }

@@ -7,10 +7,11 @@ import (
 	"netcombiner/src/config"
 )
 
-// procd tells the log that what comes by stderr is an error: only that goes there.
+// procd tells the log that what comes by stderr is an error: only that goes there,
+// and says itself how grave it is.
 func TestProcdLog(t *testing.T) {
 	for _, test := range []struct{ form, out, err string }{
-		{"text", "nc0: msg=\"path up\" path=dsl\n", "nc0: msg=\"path failed\" path=dsl\n"},
+		{"text", "nc0: level=INFO msg=\"path up\" path=dsl\n", "nc0: level=WARN msg=\"path failed\" path=dsl\n"},
 		{"json", `{"level":"INFO","msg":"path up","tunnel":"nc0","path":"dsl"}` + "\n", `{"level":"WARN","msg":"path failed","tunnel":"nc0","path":"dsl"}` + "\n"},
 	} {
 		var out, err bytes.Buffer
