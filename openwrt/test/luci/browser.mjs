@@ -9,7 +9,16 @@ import { Router } from './router.mjs';
 const roots = [ '../../luci-app-netcombiner/htdocs', '../../luci-proto-netcombiner/htdocs', 'stub' ];
 const kinds = { '.js': 'text/javascript', '.css': 'text/css' };
 const frame = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>router</title><link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>body { margin: 0 } table { width: 100% }</style>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>
+body { margin: 0 } table { width: 100% } select { font-size: 16px }
+/* As LuCI's theme lays a form's table out on a phone: two to a line. */
+@media (max-width: 600px) {
+	.cbi-section-table, .cbi-section-table tbody { display: block }
+	.cbi-section-table tr { display: flex; flex-wrap: wrap }
+	.cbi-section-table td { flex: 1 1 50%; box-sizing: border-box; overflow: hidden; overflow-wrap: break-word }
+	.cbi-section-table th { display: none }
+}
+</style>
 <script src="/luci.js"></script><script src="/form.js"></script></head><body><div id="view"></div></body></html>`;
 
 async function answer(request, response) {

@@ -57,9 +57,9 @@ export class Router {
 			{ interface: 'wan6', device: '', up: false, metric: 0, addresses: [] }
 		];
 		this.lines = [
-			'Mon Nov 23 14:25:27 2026 daemon.info netcombiner[4242]: nc0: msg=running interface=nc0 version=1.0.0',
-			'Mon Nov 23 14:25:27 2026 daemon.info netcombiner[4242]: nc0: msg="path up" path=dsl remote=10.10.0.1:4725 after=13ms',
-			'Mon Nov 23 14:25:47 2026 daemon.err netcombiner[4242]: nc0: msg="path failed" path=fibre remote=10.10.0.1:4725 up_for=19.6s why="no answer for 754ms"'
+			'Mon Nov 23 14:25:27 2026 daemon.info netcombiner[4242]: nc0: level=INFO msg=running interface=nc0 version=1.0.0',
+			'Mon Nov 23 14:25:27 2026 daemon.info netcombiner[4242]: nc0: level=INFO msg="path up" path=dsl remote=10.10.0.1:4725 after=13ms',
+			'Mon Nov 23 14:25:47 2026 daemon.err netcombiner[4242]: nc0: level=WARN msg="path failed" path=fibre remote=10.10.0.1:4725 up_for=19.6s why="no answer for 754ms"'
 		];
 	}
 

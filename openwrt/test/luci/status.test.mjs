@@ -59,8 +59,9 @@ test('the graphs move, on one scale for all paths', async () => {
 	assert.deepEqual([ ...scales ], [ '20 Mbit/s' ]);
 	const [ , y ] = (await points(page, '[data-path=dsl] polygon.nc-in')).at(-2);
 	assert.equal(y, 1000 - Math.round(1000 * rate(3, 'dsl', 'rx') / 20e6));
-	assert.equal(await page.getAttribute('[data-path=dsl] svg', 'aria-label'), 'dsl over the last minutes: now %1 Mbit/s in, %2 Mbit/s out'
-		.replace('%1', (rate(3, 'dsl', 'rx') / 1e6).toFixed(1)).replace('%2', (rate(3, 'dsl', 'tx') / 1e6).toFixed(2)));
+	assert.equal(await page.getAttribute('[data-path=dsl] svg', 'aria-label'), 'dsl over the last minutes: now %1 Mbit/s in, %2 Mbit/s out; at most %3 Mbit/s'
+		.replace('%1', (rate(3, 'dsl', 'rx') / 1e6).toFixed(1)).replace('%2', (rate(3, 'dsl', 'tx') / 1e6).toFixed(2))
+		.replace('%3', (Math.max(...[ 1, 2, 3 ].map(i => rate(i, 'dsl', 'rx'))) / 1e6).toFixed(1)));
 	await end(page);
 });
 
@@ -92,6 +93,30 @@ test('paths that come and go do so on the page, and nothing is left of them', as
 	assert.deepEqual(await paths(page), []);
 	assert.ok(await page.isVisible('text=There is no tunnel yet.'));
 	await end(page);
+});
+
+test('a path that is new has its place at once, though the answer before was a moment ago', async () => {
+	const router = new Router();
+	const now = clone(frames[5]);
+	router.status = { nc0: now };
+	for (const name of [ 'netcombiner.status', 'status.include.90_netcombiner' ]) {
+		const { page } = await open(name, { router });
+		const ask = name.endsWith('status') ? poll : overview;
+		const rates = () => page.$$eval(':is([data-path=dsl], [data-path=wwan]) .nc-rates strong, :is(.tr:nth-child(3), .tr:nth-child(7)) > td[data-title]:nth-child(-n + 4)', all => all.map(node => node.textContent));
+		await ask(page);
+		now.uptime_s += 0.2;
+		now.paths[4] = { ...clone(now.paths[0]), name: 'wwan', rx: { packets: 9, bytes: 5e6 } };
+		await ask(page);
+		assert.deepEqual(await rates(), [ '–', '–', '–', '–' ], name);
+		for (let i = 0; i < 2; i++) {
+			now.uptime_s += 2;
+			now.paths[4].rx.bytes += 1e6;
+			await ask(page);
+		}
+		assert.deepEqual(await rates(), [ '0 bit/s', '0 bit/s', '4.00 Mbit/s', '0 bit/s' ], name);
+		await end(page);
+		now.paths.pop();
+	}
 });
 
 test('counters that begin anew make no spike', async () => {
@@ -146,6 +171,15 @@ test('a path is switched off and on, and what fails is told', async () => {
 	await page.click('[data-path=lte] button');
 	assert.deepEqual(router.calls.at(-1)[2], { tunnel: 'nc0', name: 'lte', up: true });
 	assert.match(await page.textContent('.alert-message.danger'), /nc0 is not running/);
+	await end(page);
+});
+
+test('each button says by itself what it is for', async () => {
+	const router = new Router();
+	router.status = { nc0: frames[5], nc1: { error: 'stopped' } };
+	const { page } = await open('netcombiner.status', { router });
+	const names = await page.$$eval('button', all => all.filter(node => node.checkVisibility()).map(node => node.getAttribute('aria-label') || node.textContent));
+	assert.deepEqual(names, [ 'nc0: Restart', 'nc0: Stop', 'dsl: Stop using', 'lte: Stop using', 'starlink: Stop using', 'fibre: Stop using', 'nc1: Start' ]);
 	await end(page);
 });
 
@@ -230,9 +264,9 @@ test('the log shows what there is, shorter, and follows its end', async () => {
 	assert.deepEqual(await texts(page, '.nc-log span'), [
 		'Mon Nov 23 14:25:27 2026  nc0: msg=running interface=nc0 version=1.0.0\n',
 		'Mon Nov 23 14:25:27 2026  nc0: msg="path up" path=dsl remote=10.10.0.1:4725 after=13ms\n',
-		'Mon Nov 23 14:25:47 2026  nc0: msg="path failed" path=fibre remote=10.10.0.1:4725 up_for=19.6s why="no answer for 754ms"\n'
+		'Mon Nov 23 14:25:47 2026  Warning  nc0: msg="path failed" path=fibre remote=10.10.0.1:4725 up_for=19.6s why="no answer for 754ms"\n'
 	]);
-	assert.deepEqual(await page.$$eval('.nc-log span', all => all.map(line => line.className)), [ '', '', 'nc-warn' ]);
+	assert.deepEqual(await page.$$eval('.nc-log span', all => all.map(line => line.className)), [ '', '', 'nc-warning' ]);
 	for (let i = 0; i < 100; i++)
 		router.lines.push('line ' + i);
 	await poll(page);
@@ -248,16 +282,99 @@ test('the log shows what there is, shorter, and follows its end', async () => {
 	await end(page);
 });
 
-test('a phone needs no scrolling sideways', async () => {
-	const long = clone(remote);
-	long.paths[0].name = 'a'.repeat(32);
+test('the log says in words what is a warning and what is an error, whoever wrote it', async () => {
+	const router = new Router();
+	router.lines = [
+		'Mon Nov 23 14:25:27 2026 daemon.info netcombiner[4242]: {"level":"INFO","msg":"path up"}',
+		'Mon Nov 23 14:25:27 2026 daemon.err netcombiner[4242]: {"level":"WARN","msg":"path failed","why":"level=ERROR"}',
+		'Mon Nov 23 14:25:27 2026 daemon.err netcombiner[4242]: {"level":"ERROR","msg":"ended"}',
+		'Mon Nov 23 14:25:27 2026 daemon.err netcombiner[4242]: nc0: level=WARN msg="path failed"',
+		'Mon Nov 23 14:25:27 2026 daemon.err netcombiner[4242]: nc0: level=ERROR msg=ended',
+		'Mon Nov 23 14:25:27 2026 daemon.err netcombiner[4242]: netcombiner: no key',
+		'Mon Nov 23 14:25:27 2026 daemon.warn netcombiner: nc0: no WAN yet',
+		'Mon Nov 23 14:25:27 2026 daemon.warning netcombiner[nc1][77]: msg="path failed"',
+		'Mon Nov 23 14:25:27 2026 daemon.info procd: Instance netcombiner::nc0 crashed'
+	];
+	const { page } = await open('netcombiner.log', { router });
+	assert.deepEqual((await texts(page, '.nc-log span')).map(text => text.trimEnd().slice(26)), [
+		'{"level":"INFO","msg":"path up"}',
+		'Warning  {"level":"WARN","msg":"path failed","why":"level=ERROR"}',
+		'Error  {"level":"ERROR","msg":"ended"}',
+		'Warning  nc0: msg="path failed"',
+		'Error  nc0: msg=ended',
+		'Error  netcombiner: no key',
+		'Warning  nc0: no WAN yet',
+		'Warning  msg="path failed"',
+		'aemon.info procd: Instance netcombiner::nc0 crashed'
+	]);
+	assert.deepEqual(await page.$$eval('.nc-log .nc-error', all => all.length), 3);
+	await end(page);
+});
+
+test('of the log only what is new is written, and what left it is gone', async () => {
+	const router = new Router();
+	router.lines = [ 'a', 'b', 'b', 'c' ];
+	const { page } = await open('netcombiner.log', { router });
+	const kept = await page.evaluateHandle(() => [ ...document.querySelectorAll('.nc-log span') ]);
+	const step = async lines => {
+		router.lines = lines;
+		await poll(page);
+		assert.equal(await page.textContent('.nc-log'), lines.map(line => line + '\n').join(''));
+		return kept.evaluate(all => all.map(node => node.isConnected));
+	};
+	assert.deepEqual(await step([ 'b', 'b', 'c', 'd' ]), [ false, true, true, true ]);
+	assert.deepEqual(await step([ 'b', 'c', 'd', 'd', 'e' ]), [ false, false, true, true ]);
+	assert.deepEqual(await step([ 'x' ]), [ false, false, false, false ]);
+	assert.deepEqual(await step([]), [ false, false, false, false ]);
+	await end(page);
+});
+
+test('a phone needs no scrolling sideways, and nothing is cut off', async () => {
+	const router = new Router();
+	const now = clone(frames[9]), long = clone(remote);
+	long.paths[0].name = long.totals[0].paths[0].name = 'a'.repeat(32);
 	long.hints = [ 'b'.repeat(90) ];
-	for (const name of [ 'status', 'log', 'tunnel' ]) { // tables of forms are the theme's to lay out
-		const router = new Router();
-		if (name == 'status')
-			router.status = { nc0: frames[9], nc1: long };
+	router.status = { nc0: now, nc123456789abcd: long };
+	router.lines.push('c'.repeat(200));
+	router.config.netcombiner.nc123456789abcd = { ...router.config.netcombiner.nc0, '.name': 'nc123456789abcd' };
+	Object.assign(router.config.netcombiner.cfg01, { name: 'a'.repeat(32), tunnel: 'nc123456789abcd', rate: '123456kbit/123456kbit' });
+	router.wans.unshift({ interface: 'wan_of_the_second_floor', device: 'wwan0-qmi1.1234', up: false, metric: 0, addresses: [] });
+	for (const name of [ 'status', 'paths', 'tunnel', 'log' ]) {
 		const { page } = await open('netcombiner.' + name, { router, width: 360 });
-		assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 360, name);
+		const out = await page.$$eval('body, #view *:not(svg *, input)', all => all
+			.filter(node => node.getBoundingClientRect().right > 360 || node.scrollWidth > node.clientWidth && getComputedStyle(node).overflowX != 'visible')
+			.map(node => node.outerHTML.slice(0, 100)));
+		assert.deepEqual(out, [], name);
+		assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360, name);
+		const broken = await page.$$eval('.nc-table :is(td:nth-child(2), th[scope=col])', cells => cells.filter(cell => {
+			const text = document.createRange();
+			text.selectNodeContents(cell);
+			return text.getClientRects().length > 1;
+		}).map(cell => cell.textContent));
+		assert.deepEqual(broken, [], 'broken in two');
 		await end(page);
 	}
+});
+
+// The contrast of two colours, as the WCAG has it.
+function contrast(...colours) {
+	const light = colour => colour.match(/\d+/g).slice(0, 3).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+	const [ a, b ] = colours.map(light).map(([ r, g, b ]) => 0.2126 * r + 0.7152 * g + 0.0722 * b).sort((a, b) => b - a);
+	return (a + 0.05) / (b + 0.05);
+}
+
+test('whoever sees little can read every colour, on the light theme and on the dark one', async () => {
+	const { page } = await open('netcombiner.status');
+	for (const [ dark, ...grounds ] of [ [ false, 'rgb(255, 255, 255)', 'rgb(245, 245, 245)' ], [ true, 'rgb(34, 34, 34)', 'rgb(44, 44, 44)' ] ]) {
+		const colours = await page.evaluate(dark => {
+			document.documentElement.dataset.darkmode = dark;
+			const node = document.body.appendChild(document.createElement('p'));
+			return [ 'nc-summary', ...[ 'up', 'standby', 'connecting', 'failed', 'down' ].map(state => 'nc-badge nc-' + state), 'nc-warning', 'nc-error', 'nc-wrong' ]
+				.map(name => (node.className = name, [ name, getComputedStyle(node).color ]));
+		}, dark);
+		for (const ground of grounds)
+			for (const [ name, colour ] of colours)
+				assert.ok(contrast(colour, ground) >= 4.5, `${name}: ${colour} on ${ground} is ${contrast(colour, ground)}`);
+	}
+	await end(page);
 });

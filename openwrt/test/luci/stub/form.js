@@ -323,7 +323,7 @@ class GridSection extends TypedSection {
 
 	renderContents(ids, nodes) {
 		const columns = this.children.filter(o => !o.modalonly);
-		const table = E('table', [ E('tr', columns.map(o => E('th', [ o.title ]))) ]);
+		const table = E('table', { class: 'cbi-section-table' }, [ E('tr', columns.map(o => E('th', [ o.title ]))) ]);
 		ids.forEach((id, i) => {
 			const cells = columns.map(o => {
 				if (o.editable)
@@ -384,7 +384,7 @@ class Map {
 
 	async render() {
 		await this.load();
-		this.root = E('div', { class: 'cbi-map' });
+		this.root = E('div', { class: 'cbi-map', id: 'cbi-' + this.config });
 		window.map ??= this;
 		return this.reset();
 	}

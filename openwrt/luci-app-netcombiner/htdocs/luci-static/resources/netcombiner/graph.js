@@ -54,7 +54,8 @@ const Graph = baseclass.extend({
 		this.in.setAttribute('points', area(points(history.in, top)).join(' '));
 		this.out.setAttribute('points', points(history.out, top).join(' '));
 		this.scale.textContent = words.rate(top).replace(/\.0+ /, ' ');
-		this.svg.setAttribute('aria-label', _('%s over the last minutes: now %s in, %s out').format(this.name, words.rate(now.in), words.rate(now.out)));
+		this.svg.setAttribute('aria-label', _('%s over the last minutes: now %s in, %s out; at most %s').format(
+			this.name, words.rate(now.in), words.rate(now.out), words.rate(history.most())));
 	}
 });
 

@@ -62,21 +62,25 @@ const Meter = baseclass.extend({
 		this.uptime = null;
 	},
 
-	/* read takes the next answer. */
+	/* read takes the next answer. Each path in it has a history from then on, though the
+	   answer may come too soon for a sample. */
 	read(status) {
 		if (this.uptime != null && status.uptime_s < this.uptime)
 			this.reset();
+		const known = this.paths;
+		this.paths = {};
+		for (const path of status.paths)
+			this.paths[path.name] = known[path.name] || new History();
 		const seconds = this.uptime == null ? null : status.uptime_s - this.uptime;
-		if (seconds != null && seconds < soon)
-			return;
+		if (seconds == null || seconds >= soon)
+			this.sample(status, seconds);
+	},
+
+	sample(status, seconds) {
 		this.uptime = status.uptime_s;
 		this.tunnel.add(status.tunnel, seconds);
-		const paths = {};
-		for (const path of status.paths) {
-			paths[path.name] = this.paths[path.name] || new History();
-			paths[path.name].add(path, seconds);
-		}
-		this.paths = paths;
+		for (const path of status.paths)
+			this.paths[path.name].add(path, seconds);
 		this.carried = status.paths.reduce((sum, path) => sum + path.tx.bytes + path.rx.bytes, 0);
 	},
 
@@ -86,7 +90,7 @@ const Meter = baseclass.extend({
 		const path = this.paths[name];
 		if (all > 0)
 			return path.lately() / all;
-		return this.carried > 0 ? (path.count.in + path.count.out) / this.carried : null;
+		return this.carried > 0 && path.count ? (path.count.in + path.count.out) / this.carried : null;
 	},
 
 	/* most is the highest rate of a path that is still to be seen. */

@@ -79,6 +79,8 @@ const Panel = baseclass.extend({
 		this.restart.hidden = !this.running;
 		this.toggle.hidden = status.disabled === true;
 		parts.write(this.toggle, this.running ? _('Stop') : _('Start'));
+		for (const button of [ this.restart, this.toggle ])
+			button.setAttribute('aria-label', '%s: %s'.format(this.name, button.textContent));
 		if (this.running)
 			return this.run(status, problems);
 		this.badge.show('down', status.disabled ? _('Disabled') : _('Not running'));
@@ -133,7 +135,7 @@ const Panel = baseclass.extend({
 		]);
 		const shown = JSON.stringify([ status.totals, status.rejected ]);
 		if (shown !== this.shown)
-			this.tables.replaceChildren(E('div', [ months(status.totals) ]), E('div', [ rejected(status.rejected) ]));
+			this.tables.replaceChildren(E('div', [ months(status.totals) ]), E('div', { 'class': 'nc-rejected' }, [ rejected(status.rejected) ]));
 		this.shown = shown;
 	}
 });

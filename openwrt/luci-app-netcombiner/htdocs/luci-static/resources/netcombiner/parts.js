@@ -98,6 +98,14 @@ return baseclass.extend({
 		};
 	},
 
+	/* What stands where a tunnel would. */
+	noTunnel() {
+		return E('p', [
+			_('There is no tunnel yet.'), ' ',
+			E('a', { 'href': L.url('admin/services/netcombiner/tunnel') }, [ _('Set one up') ])
+		]);
+	},
+
 	button(title, fn) {
 		return E('button', {
 			'type': 'button',

@@ -111,7 +111,7 @@ function fields(name, wans, zones, zone) {
 		nodes: [
 			value(_('Token'), token.render(), _('What <code>netcombiner init remote</code> printed on the server. It holds the key: keep it as secret.')),
 			value(_('Tunnel'), tunnelName.render(), _('The name of the tunnel, and of its interface.')),
-			value(_('Links', 'WAN'), E('div', { 'class': 'nc-choices' }, links.length ? links : [ E('em', [ _('No WAN interface was found. Add paths later.') ]) ]), _('The WAN interfaces to join. Each one makes a path.')),
+			value(_('Links', 'WAN'), E('div', { 'class': 'nc-choices', 'role': 'group', 'aria-label': _('Links', 'WAN') }, links.length ? links : [ E('em', [ _('No WAN interface was found. Add paths later.') ]) ]), _('The WAN interfaces to join. Each one makes a path.')),
 			value(_('Firewall zone'), inZone.render(), _('The zone that the tunnel\'s interface shall belong to; <em>wan</em> lets the devices behind the router use it.'))
 		],
 		token: () => token.getValue(),

@@ -227,10 +227,7 @@ return view.extend({
 		if (names('remote').length > 0)
 			listeners(m);
 		if (m.children.length == 0)
-			return E('div', [ E('h2', [ _('Netcombiner') ]), E('p', [
-				_('There is no tunnel yet.'), ' ',
-				E('a', { 'href': L.url('admin/services/netcombiner/tunnel') }, [ _('Set one up') ])
-			]) ]);
+			return E('div', [ E('h2', [ _('Netcombiner') ]), parts.noTunnel() ]);
 		return m.render().then(root => {
 			states(root, status);
 			watch.every(3, daemon.status, answer => states(root, answer));

@@ -2,9 +2,10 @@
 'require view';
 'require netcombiner.daemon as daemon';
 'require netcombiner.panel as panel';
+'require netcombiner.parts as parts';
 'require netcombiner.watch as watch';
 
-/* global daemon, panel, watch */
+/* global daemon, panel, parts, watch */
 
 /* How each tunnel and its paths are, every two seconds. */
 return view.extend({
@@ -13,10 +14,7 @@ return view.extend({
 	},
 
 	render(first) {
-		const empty = E('p', [
-			_('There is no tunnel yet.'), ' ',
-			E('a', { 'href': L.url('admin/services/netcombiner/tunnel') }, [ _('Set one up') ])
-		]);
+		const empty = parts.noTunnel();
 		const list = E('div');
 		let panels = {};
 
