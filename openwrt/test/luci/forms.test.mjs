@@ -207,8 +207,28 @@ test('a key is made where it is wanted', async () => {
 	await page.click('text=Generate a key');
 	await page.waitForFunction(old => document.querySelector('[data-field="cbid.netcombiner.nc0.key"] input').value != old, KEY);
 	assert.equal(await page.getAttribute(input('nc0', 'key'), 'type'), 'password');
+	assert.equal(router.count('key'), 0, 'kept before it is saved');
 	assert.ok(await save(page));
-	assert.equal((await saved(page, 'netcombiner', 'nc0')).key, router.netcombiner_genkey().key);
+	const tunnel = await saved(page, 'netcombiner', 'nc0');
+	assert.equal(tunnel.key, undefined);
+	assert.equal(router.keys[tunnel.key_file], router.netcombiner_genkey().key);
+	assert.equal(await page.inputValue(input('nc0', 'key')), '');
+	assert.equal(await page.getAttribute(input('nc0', 'key'), 'placeholder'), 'in its file');
+	assert.equal(await page.inputValue(input('nc0', 'key_file')), tunnel.key_file);
+	assert.ok(await save(page));
+	assert.equal((await saved(page, 'netcombiner', 'nc0')).key_file, tunnel.key_file);
+	assert.equal(router.count('key'), 1, 'kept again without a change');
+	await end(page);
+});
+
+test('a key that cannot be kept is not saved, nor the old one lost', async () => {
+	const { page, router } = await open('netcombiner.tunnel');
+	router.refuse = 'cannot write to /etc/netcombiner/keys; is the flash full?';
+	await page.click('text=Generate a key');
+	await page.waitForFunction(old => document.querySelector('[data-field="cbid.netcombiner.nc0.key"] input').value != old, KEY);
+	assert.equal(await save(page), false);
+	assert.match(await page.textContent('.alert-message'), /is the flash full/);
+	assert.equal(await page.evaluate(() => luci.uci.get('netcombiner', 'nc0', 'key')), KEY);
 	await end(page);
 });
 
@@ -231,7 +251,8 @@ test('a token sets up a tunnel, its paths, its interface and its zone', async ()
 	await page.click('text="Set up"');
 	await page.waitForSelector('#modal', { state: 'detached' });
 	const tunnel = await saved(page, 'netcombiner', 'nc0');
-	assert.deepEqual([ tunnel.role, tunnel.enabled, tunnel.key, tunnel.routing ], [ 'local', '1', KEY, 'nat' ]);
+	assert.deepEqual([ tunnel.role, tunnel.enabled, tunnel.key, tunnel.routing ], [ 'local', '1', undefined, 'nat' ]);
+	assert.equal(router.keys[tunnel.key_file], KEY);
 	assert.deepEqual(tunnel.address, [ '172.19.152.5/31', 'fd19:152::5/127' ]);
 	const paths = await page.evaluate(() => Object.values(luci.uci.saved.netcombiner).filter(s => s['.type'] == 'path').map(s => [ s.tunnel, s.name, s.interface, s.transport, s.remote ]));
 	assert.deepEqual(paths, [ [ 'nc0', 'wan', 'wan', 'udp', '198.51.100.9:4725' ], [ 'nc0', 'wwan', 'wwan', 'udp', '198.51.100.9:4725' ] ]);
@@ -239,11 +260,11 @@ test('a token sets up a tunnel, its paths, its interface and its zone', async ()
 	assert.deepEqual((await saved(page, 'firewall', 'cfg11')).network, [ 'wan', 'wwan', 'nc0' ]);
 
 	assert.equal(await page.evaluate(() => luci.ui.closed.querySelector('#nc-token input').value), '', 'LuCI keeps closed dialogues');
-	await page.waitForSelector(input('nc0', 'key')); // and the page shows it
-	assert.equal(await page.inputValue(input('nc0', 'key')), KEY);
+	await page.waitForSelector(input('nc0', 'key')); // and the page shows the rest
+	assert.equal(await page.inputValue(input('nc0', 'key')), '');
 	assert.equal(await page.inputValue(field('nc0', 'address') + ' .item'), '172.19.152.5/31');
 	assert.equal(await page.inputValue(input('nc0', '_zone')), 'wan');
-	assert.ok(!(await page.textContent('body')).includes(KEY));
+	assert.ok(!(await page.content()).includes(KEY));
 	await end(page);
 });
 
@@ -255,6 +276,7 @@ test('a token for a tunnel that is there keeps what its paths are', async () => 
 	await page.fill('#nc-token input', TOKEN);
 	await page.click('text="Set up"');
 	await page.waitForSelector('#modal', { state: 'detached' });
+	assert.equal((await saved(page, 'netcombiner', 'nc0')).key, undefined, 'the old key, beside the file of the new');
 	const lte = await saved(page, 'netcombiner', 'cfg02');
 	assert.deepEqual([ lte.name, lte.interface, lte.metric, lte.quota, lte.remote ], [ 'lte', 'wwan', '10', '50GB', '198.51.100.9:4725' ]);
 	assert.equal(await page.evaluate(() => Object.values(luci.uci.saved.netcombiner).filter(s => s['.type'] == 'path').length), 2);

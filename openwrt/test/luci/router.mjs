@@ -46,6 +46,7 @@ export class Router {
 	constructor() {
 		this.config = configuration();
 		this.calls = [];
+		this.keys = {}; // by file
 		this.frame = 0;
 		this.status = null; // instead of the recorded one
 		this.problems = {};
@@ -97,12 +98,23 @@ export class Router {
 		return { ok: true, key: 'bmV3IGtleSBuZXcga2V5IG5ldyBrZXkgbmV3IGtleSE=' };
 	}
 
-	netcombiner_token({ token }) {
+	// keep puts a key where the configuration can name it.
+	keep(tunnel, key) {
+		const file = `/etc/netcombiner/keys/${tunnel}.${Object.keys(this.keys).length}`;
+		this.keys[file] = key;
+		return file;
+	}
+
+	netcombiner_key({ tunnel, key }) {
+		return this.refuse ? { ok: false, message: this.refuse } : { ok: true, key_file: this.keep(tunnel, key) };
+	}
+
+	netcombiner_token({ tunnel, token }) {
 		if (token != TOKEN)
 			return { ok: false, message: 'the token is mangled: copied whole?' };
 		return {
 			ok: true,
-			tunnel: { key: KEY, suite: 'auto', routing: 'nat', address: [ '172.19.152.5/31', 'fd19:152::5/127' ] },
+			tunnel: { key_file: this.keep(tunnel, KEY), suite: 'auto', routing: 'nat', address: [ '172.19.152.5/31', 'fd19:152::5/127' ] },
 			paths: [ { transport: 'udp', remote: '198.51.100.9:4725' }, { transport: 'tcp', remote: '198.51.100.9:443' } ],
 			expires: '2026-11-24'
 		};

@@ -54,7 +54,7 @@ func TestHandler(t *testing.T) {
 // Nothing that the package installs does what netifd is for, or what would pin the
 // tunnel to one WAN.
 func TestScriptsLeaveRoutesToNetifd(t *testing.T) {
-	for _, file := range []string{"etc/init.d/netcombiner", "lib/netifd/proto/netcombiner.sh", "lib/netcombiner/ini.sh"} {
+	for _, file := range []string{"etc/init.d/netcombiner", "lib/netifd/proto/netcombiner.sh", "lib/netcombiner/ini.sh", "lib/netcombiner/keys.sh"} {
 		text, err := os.ReadFile("../../netcombiner/files/" + file)
 		if err != nil {
 			t.Fatal(err)

@@ -87,6 +87,7 @@ func newRouter(t *testing.T) *router {
 	for file, of := range map[string]string{
 		"root/lib/functions/network.sh": "testdata/root/lib/functions/network.sh",
 		"root/lib/netcombiner/ini.sh":   "../../netcombiner/files/lib/netcombiner/ini.sh",
+		"root/lib/netcombiner/keys.sh":  "../../netcombiner/files/lib/netcombiner/keys.sh",
 		"user":                          os.DevNull,
 	} {
 		of, err := filepath.Abs(of)
@@ -165,7 +166,7 @@ func (r *router) parsed(name string) *config.Config {
 
 // problem is what LuCI shows of a tunnel; "": all is well.
 func (r *router) problem(name string) string {
-	return strings.TrimSpace(r.read("run/" + name + ".problem"))
+	return strings.TrimSpace(r.read("etc/" + name + ".problem"))
 }
 
 // with returns those of lines that begin with one of these.

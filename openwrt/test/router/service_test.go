@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // What procd is told of a tunnel: this command, this jail, this user, and no more.
@@ -236,18 +238,27 @@ func TestStopByName(t *testing.T) {
 	same(t, "calls of a start of all", r.service("start"), started)
 }
 
-// The daemon's folder is the daemon's, and root writes there: a link in it leads
-// root nowhere.
-func TestLinksInTheDaemonsFolder(t *testing.T) {
+// The daemon's folder is the daemon's: whatever it puts there, root neither writes
+// through it, nor reads it, nor waits for it.
+func TestRootStaysOutOfTheDaemonsFolder(t *testing.T) {
 	r := newRouter(t)
 	r.uci(strings.Replace(home, "option key "+key, "", 1))
 	r.write("precious", "precious")
-	for _, name := range []string{"nc0.problem", "nc0.stopped"} {
-		r.must(os.Symlink(r.path("precious"), r.path("run/"+name)))
-	}
+	r.must(os.Symlink(r.path("precious"), r.path("run/nc0.stopped")))
+	r.must(unix.Mkfifo(r.path("run/nc0.problem"), 0o600))
 	r.service("start")
+	if r.problem("nc0") == "" {
+		t.Error("no problem is told")
+	}
 	r.service("stop", "nc0")
 	same(t, "file", r.read("precious"), "precious")
+	var names []string
+	left, err := os.ReadDir(r.path("run"))
+	r.must(err)
+	for _, one := range left {
+		names = append(names, one.Name())
+	}
+	same(t, "what the daemon has", names, []string{"nc0.problem", "nc0.stopped"})
 }
 
 // What stands in UCI is never a command, nor more than one line of the INI.
@@ -354,7 +365,7 @@ func TestOwnerOfTheCounts(t *testing.T) {
 	given := func() bool {
 		r.write("owners", "")
 		r.service("start")
-		return strings.Contains(r.read("owners"), "-R netcombiner:netcombiner "+r.path("state"))
+		return strings.Contains(r.read("owners"), "-hR netcombiner:netcombiner "+r.path("state"))
 	}
 	if !given() {
 		t.Error("they stay another's")

@@ -160,18 +160,21 @@ class AbstractValue {
 		return new ui.Textfield(value, { ...options, password: this.password });
 	}
 
-	async render(id) {
-		const value = await this.cfgvalue(id) ?? this.default;
-		const widget = this.widget(value, {
+	renderWidget(id, index, value) {
+		return this.widget(value ?? this.default, {
 			id: this.cbid(id),
 			placeholder: this.placeholder,
 			optional: this.rmempty || this.optional,
 			validate: this.validate && (v => this.validate(id, v)),
 			changed: () => this.map.checkDepends()
-		});
+		}).render();
+	}
+
+	async render(id) {
+		const node = this.renderWidget(id, 0, await this.cfgvalue(id));
 		return E('div', { class: 'cbi-value', 'data-field': this.cbid(id), 'data-name': this.option }, [
 			E('label', { class: 'cbi-value-title' }, this.title),
-			E('div', { class: 'cbi-value-field' }, [ widget.render(), E('div', { class: 'cbi-value-description' }, this.description) ])
+			E('div', { class: 'cbi-value-field' }, [ node, E('div', { class: 'cbi-value-description' }, this.description) ])
 		]);
 	}
 

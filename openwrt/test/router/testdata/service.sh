@@ -7,6 +7,7 @@
 . "$FILES/etc/init.d/netcombiner"
 IPKG_INSTROOT=$T/root
 RUN=$T/run ETC=$T/etc STATE=$T/state UJAIL=$T/ujail
+KEYS=$T/flash/keys NAMING="$T/config $T/staged"
 
 start() {
 	start_service "$@"

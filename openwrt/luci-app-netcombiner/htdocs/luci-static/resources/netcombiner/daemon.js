@@ -11,7 +11,8 @@ return baseclass.extend({
 	wans: rpc.declare({ object: 'netcombiner', method: 'wans', expect: { wans: [] } }),
 	log: rpc.declare({ object: 'netcombiner', method: 'log', params: [ 'lines' ], expect: { lines: [] } }),
 	genkey: rpc.declare({ object: 'netcombiner', method: 'genkey', expect: { '': {} } }),
-	token: rpc.declare({ object: 'netcombiner', method: 'token', params: [ 'token' ], expect: { '': {} } }),
+	key: rpc.declare({ object: 'netcombiner', method: 'key', params: [ 'tunnel', 'key' ], expect: { '': {} } }),
+	token: rpc.declare({ object: 'netcombiner', method: 'token', params: [ 'tunnel', 'token' ], expect: { '': {} } }),
 	action: rpc.declare({ object: 'netcombiner', method: 'action', params: [ 'tunnel', 'action' ], expect: { '': {} } }),
 	path: rpc.declare({ object: 'netcombiner', method: 'path', params: [ 'tunnel', 'name', 'up' ], expect: { '': {} } })
 });

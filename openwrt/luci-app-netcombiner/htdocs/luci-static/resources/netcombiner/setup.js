@@ -37,7 +37,7 @@ function tunnel(name, values) {
 		uci.set('netcombiner', name, 'enabled', '1');
 	}
 	uci.set('netcombiner', name, 'role', 'local');
-	uci.unset('netcombiner', name, 'key_file');
+	uci.unset('netcombiner', name, 'key');
 	for (const key in values)
 		uci.set('netcombiner', name, key, values[key]);
 }
@@ -109,7 +109,7 @@ function fields(name, wans, zones, zone) {
 	const inZone = new ui.Select(zone, choices, { id: 'nc-zone', optional: true, placeholder: _('none', 'firewall zone') });
 	return {
 		nodes: [
-			value(_('Token'), token.render(), _('What <code>netcombiner init remote</code> printed on the server. It holds the key: keep it as secret.')),
+			value(_('Token'), token.render(), _('What <code>netcombiner init remote</code> printed on the server. It holds the key, which goes into a file that only root may read: keep it as secret.')),
 			value(_('Tunnel'), tunnelName.render(), _('The name of the tunnel, and of its interface.')),
 			value(_('Links', 'WAN'), E('div', { 'class': 'nc-choices', 'role': 'group', 'aria-label': _('Links', 'WAN') }, links.length ? links : [ E('em', [ _('No WAN interface was found. Add paths later.') ]) ]), _('The WAN interfaces to join. Each one makes a path.')),
 			value(_('Firewall zone'), inZone.render(), _('The zone that the tunnel\'s interface shall belong to; <em>wan</em> lets the devices behind the router use it.'))
@@ -128,7 +128,7 @@ function take(form) {
 	const wrong = taken(form.name());
 	if (wrong)
 		return Promise.resolve(wrong);
-	return daemon.token(form.token()).then(answer => {
+	return daemon.token(form.name(), form.token()).then(answer => {
 		if (answer.ok !== true)
 			return answer.message || _('The router did not answer.');
 		tunnel(form.name(), answer.tunnel);

@@ -45,11 +45,9 @@ function general(s) {
 	o.value('remote', _('remote: the server'));
 	o.rmempty = false;
 
-	o = fields.checked(s.taboption('general', form.Value, 'key', _('Key'), _('The secret that both ends share. It is the same on both.')));
-	o.password = true;
-	o.rmempty = true;
+	key(s);
 
-	o = s.taboption('general', form.Button, '_key', ' ', _('Makes a new key. Until the other end has it, too, nothing passes.'));
+	o = s.taboption('general', form.Button, '_key', ' ', _('Makes a new key. Until the other end has it, too, nothing passes: copy it there before you save.'));
 	o.inputtitle = _('Generate a key');
 	o.inputstyle = 'neutral';
 	o.onclick = function(ev, section_id) {
@@ -69,6 +67,24 @@ function general(s) {
 
 	o = fields.checked(s.taboption('general', form.DynamicList, 'address', _('Addresses'), _('The tunnel\'s own addresses on this end, with prefix length. The other end has the other address of each pair.')));
 	o.placeholder = '172.19.152.3/31';
+}
+
+/* Who may only look at the configuration sees all of it. So what is typed here goes to a file
+   of its own, which the configuration names: reverting that brings the old key back. */
+function key(s) {
+	const o = fields.checked(s.taboption('general', form.Value, 'key', _('Key'), _('The secret that both ends share, the same on both. Saved, it is in a file that only root may read, and is not shown again. The tunnel has it once that is applied, and keeps the old one if it is reverted. A key written into <code>/etc/config/netcombiner</code> by hand is shown to whoever may look at this page.')));
+	o.password = true;
+	o.renderWidget = function(section_id, option_index, cfgvalue) {
+		this.placeholder = uci.get('netcombiner', section_id, 'key_file') ? _('in its file') : null;
+		return form.Value.prototype.renderWidget.apply(this, arguments);
+	};
+	o.write = (section_id, value) => daemon.key(section_id, value).then(answer => {
+		if (answer.ok !== true)
+			throw new Error(answer.message || _('The router did not answer.'));
+		uci.set('netcombiner', section_id, 'key_file', answer.key_file);
+		uci.unset('netcombiner', section_id, 'key');
+		s.getUIElement(section_id, 'key_file').setValue(answer.key_file);
+	});
 }
 
 function traffic(s) {
@@ -107,7 +123,7 @@ function zone(s) {
 }
 
 function advanced(s) {
-	let o = fields.checked(s.taboption('advanced', form.Value, 'key_file', _('Key file'), _('A file on this router that holds the key, instead of the field above.')));
+	let o = fields.checked(s.taboption('advanced', form.Value, 'key_file', _('Key file'), _('The file on this router that holds the key. It is made by saving a key, or yours.')));
 	o.placeholder = '/etc/netcombiner/nc0.key';
 
 	o = fields.checked(s.taboption('advanced', form.Value, 'mtu', _('MTU'), _('The longest packet in the tunnel, in bytes. It follows the paths by itself.')));

@@ -11,6 +11,7 @@ import { forget, showAll, tunnels } from 'netcombiner.status';
 import { wans } from 'netcombiner.wans';
 
 const PATH = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/;
+const KEY = /^[A-Za-z0-9+\/]{43}=$/;
 const ACTIONS = [ 'start', 'stop', 'restart', 'reload' ];
 
 // The longest text that is taken for a token: more is for the daemon to refuse.
@@ -19,6 +20,13 @@ const LONGEST = 4096;
 // LAST prints what bears our tag, or is procd's of our instances: logread's own -l would
 // count the lines of others, too.
 const LAST = `logread -e 'netcombiner[:[]' | tail -n "$1"`;
+
+// keep has the init script put a key into a file of its own, and hands over the file's name,
+// or what went wrong.
+function keep(tunnel, key, then) {
+	return run(INIT, [ 'key', tunnel ], key, (done) =>
+		then(done.code == 0 ? trim(done.stdout) : null, reason(done)));
+}
 
 const methods = {
 	// {tunnels: {nc0: as doc/show.schema.json has it, or {error, disabled?}}, problems: {nc0: [line, …]}}
@@ -65,12 +73,29 @@ const methods = {
 		}
 	},
 
-	// {ok, message, tunnel: {key, suite, routing, address}, paths: [{transport, remote}], expires},
-	// the best path first
-	token: {
-		args: { token: '' },
+	// {ok, key_file}, or {ok, message}. The tunnel has the key once it has that file.
+	key: {
+		args: { tunnel: '', key: '' },
 		call: function(request) {
-			const text = request.args.token;
+			const tunnel = request.args.tunnel, key = request.args.key;
+
+			if (!fits(tunnel, TUNNEL) || !fits(key, KEY))
+				return refused('say whose key; allowed: 32 bytes in base64, as generated');
+
+			return keep(tunnel, key, (file, failure) =>
+				reply(request, file ? { ok: true, key_file: file } : refused(failure)));
+		}
+	},
+
+	// {ok, message, tunnel: {key_file, suite, routing, address}, paths: [{transport, remote}],
+	// expires}, the best path first. The token's key is kept, and not told.
+	token: {
+		args: { tunnel: '', token: '' },
+		call: function(request) {
+			const tunnel = request.args.tunnel, text = request.args.token;
+
+			if (!fits(tunnel, TUNNEL))
+				return refused("not the name of a tunnel; allowed: up to 15 letters, digits and '_'");
 
 			if (type(text) != 'string' || text == '')
 				return refused('no token: paste what netcombiner init remote prints on the VPS');
@@ -81,9 +106,10 @@ const methods = {
 				if (!said)
 					return reply(request, refused(reason(done)));
 
-				const tunnel = { key: said.key, suite: said.suite, routing: said.routing, address: said.address };
-
-				reply(request, { ok: true, message: trim(done.stderr), tunnel, paths: said.paths, expires: said.expires });
+				keep(tunnel, said.key, (file, failure) => reply(request, !file ? refused(failure) : {
+					ok: true, message: trim(done.stderr), paths: said.paths, expires: said.expires,
+					tunnel: { key_file: file, suite: said.suite, routing: said.routing, address: said.address }
+				}));
 			});
 		}
 	},

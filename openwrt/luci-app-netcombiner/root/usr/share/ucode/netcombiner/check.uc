@@ -19,7 +19,9 @@ const OWN = {
 	enabled: [ /^[01]$/, 'neither 0 nor 1' ],
 	open_firewall: [ /^[01]$/, 'neither 0 nor 1' ],
 	tunnel: [ TUNNEL, "not the name of a tunnel; allowed: up to 15 letters, digits and '_'" ],
-	interface: [ NETWORK, 'not an interface of the network configuration' ]
+	interface: [ NETWORK, 'not an interface of the network configuration' ],
+	// The daemon would say whether a file is there, to people who may not know.
+	key_file: [ /^\/[A-Za-z0-9_.\/-]{1,255}$/, 'not the name of a file; allowed: a whole one, of plain letters, as in /etc/netcombiner/nc0.key' ]
 };
 
 // What UCI writes for yes and no, where the daemon has these words.
@@ -98,15 +100,19 @@ export function checkValue(request, args) {
 	});
 };
 
-// STAGED has the init script check a tunnel ($2) as a session ($1) has staged it.
+// STAGED has the init script check a tunnel ($2) as a session ($1) has staged it. A check that
+// takes too long is killed, and the next one tidies up after it.
 const STAGED = `umask 077
-folder=$(mktemp -d /var/run/netcombiner-luci.XXXXXX) || exit
-trap 'rm -rf "$folder"' EXIT
-if ! uci -q -P "/var/run/rpcd/uci-$1" export netcombiner >"$folder/netcombiner" || [ ! -s "$folder/netcombiner" ]; then
+mkdir -p /var/run/netcombiner-check && cd /var/run/netcombiner-check || exit
+for old in *; do
+	kill -0 "$old" 2>/dev/null || rm -rf "$old"
+done
+trap 'rm -rf "$$"' EXIT
+if ! mkdir -p "$$" || ! uci -q -P "/var/run/rpcd/uci-$1" export netcombiner >"$$/netcombiner" || [ ! -s "$$/netcombiner" ]; then
 	echo 'no room for a temporary file in /var/run' >&2
 	exit 1
 fi
-UCI_CONFIG_DIR=$folder ${INIT} check "$2"`;
+UCI_CONFIG_DIR=$PWD/$$ ${INIT} check "$2"`;
 
 export function checkTunnel(request, args) {
 	const session = args.ubus_rpc_session ?? '';

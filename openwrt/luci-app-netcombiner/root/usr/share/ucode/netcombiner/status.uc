@@ -2,10 +2,11 @@
 'use strict';
 
 import { cursor } from 'uci';
-import { access, lstat, readfile } from 'fs';
+import { access, readfile } from 'fs';
 import { PROGRAM, lines, parsed, reply, run } from 'netcombiner.ask';
 
-const RUN = '/var/run/netcombiner';
+// Where the init script leaves what it has to say; root's alone.
+const LEFT = '/var/etc/netcombiner';
 
 // How old a status may be that answers further pages, in ms: each of them asks every 2 s.
 const FRESH = 1500;
@@ -25,12 +26,9 @@ export function tunnels() {
 	return all;
 };
 
-// left is what the init script has left about a tunnel, one line each. The folder is the
-// daemon's, which is not root: a link there would have us read a file of root's to a page.
+// left is what the init script has left about a tunnel, one line each.
 function left(name) {
-	const file = `${RUN}/${name}.problem`;
-
-	return lstat(file)?.type == 'file' ? lines(readfile(file, LONGEST)) : [];
+	return lines(readfile(`${LEFT}/${name}.problem`, LONGEST));
 }
 
 // idle says why nothing is shown of a tunnel. problem is what the init script says of it.
@@ -47,7 +45,7 @@ function idle(name, section, problem, shown) {
 	if (shown.code < 0) // netcombiner show itself did not run
 		return { error: shown.stderr };
 
-	if (access(`${RUN}/${name}.stopped`))
+	if (access(`${LEFT}/${name}.stopped`))
 		return { error: 'stopped: it runs again once it is started' };
 
 	if (length(problem))
