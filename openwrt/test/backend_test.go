@@ -3,11 +3,14 @@ package openwrt
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -171,6 +174,78 @@ func TestPluginRunsNothingByItself(t *testing.T) {
 	}
 	if shells == 0 {
 		t.Error("found no shell")
+	}
+}
+
+// constant is the text of a constant of a module, which may have INIT in it.
+func constant(t *testing.T, module, name string) string {
+	t.Helper()
+	_, body, found := strings.Cut(sources(t)[module], "\nconst "+name+" = `")
+	body, _, closed := strings.Cut(body, "`")
+	if !found || !closed {
+		t.Fatalf("%s has no %s", module, name)
+	}
+	return body
+}
+
+// A check that was killed leaves what LuCI has staged; the next one removes it, but not what
+// another one still reads.
+func TestCheckTidiesUp(t *testing.T) {
+	if _, err := exec.LookPath("busybox"); err != nil {
+		t.Fatal("no busybox: apt-get install busybox-static")
+	}
+	dir := t.TempDir()
+	checks := filepath.Join(dir, "checks")
+	sleeping := exec.Command("sleep", "60")
+	if err := sleeping.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { sleeping.Process.Kill(); sleeping.Wait() }()
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	live, dead := filepath.Join(checks, strconv.Itoa(sleeping.Process.Pid)), filepath.Join(checks, strconv.Itoa(gone.Process.Pid))
+	for name, text := range map[string]string{
+		live + "/netcombiner": "", dead + "/netcombiner": "",
+		dir + "/bin/uci": "echo \"$@\"",
+		dir + "/init":    `echo "$UCI_CONFIG_DIR $@: $(cat "$UCI_CONFIG_DIR/netcombiner")"; stat -c %a "$UCI_CONFIG_DIR"`,
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte("#!/bin/sh\n"+text), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := strings.NewReplacer("/var/run/netcombiner-check", checks, "${INIT}", dir+"/init").Replace(constant(t, "netcombiner.check", "STAGED"))
+	check := exec.Command("busybox", "ash", "-c", script, "sh", "5e551", "nc0")
+	check.Env = append(os.Environ(), "PATH="+dir+"/bin:"+os.Getenv("PATH"))
+	said, err := check.CombinedOutput()
+	own := filepath.Join(checks, strconv.Itoa(check.Process.Pid))
+	if want := own + " check nc0: -q -P /var/run/rpcd/uci-5e551 export netcombiner\n700\n"; err != nil || string(said) != want {
+		t.Errorf("%v, %s, want %s", err, said, want)
+	}
+	left, _ := filepath.Glob(checks + "/*")
+	if !slices.Equal(left, []string{live}) {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// Whether a file is there is not for everybody to know: of its name only the form is checked,
+// and the daemon, which would look, never gets it.
+func TestCheckLooksForNoFile(t *testing.T) {
+	text := sources(t)["netcombiner.check"]
+	_, own, _ := strings.Cut(text, "\nconst OWN = {\n")
+	own, _, _ = strings.Cut(own, "\n};\n")
+	pattern := regexp.MustCompile(`\n\tkey_file: \[ /(.*)/, '`).FindStringSubmatch(own)
+	if pattern == nil {
+		t.Fatal("the daemon is asked about key_file")
+	}
+	for value, fits := range map[string]bool{"/etc/netcombiner/keys/nc0.aB3dE9": true, "nc0.key": false, "": false, "/a\nb": false, "/a b": false, "/a#": false} {
+		if regexp.MustCompile(pattern[1]).MatchString(value) != fits {
+			t.Errorf("%q", value)
+		}
+	}
+	if !strings.Contains(text, "if (!fits(option, OPTION) || OWN[option]") {
+		t.Error("the daemon gets what it is not to judge")
 	}
 }
 

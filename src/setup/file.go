@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -30,20 +31,38 @@ func ours(text []byte) bool {
 
 func hash(body string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(body)))[:16] }
 
-// lock keeps another init from changing the same files until release.
+// lock keeps another init from changing the same files until release. Its file is root's
+// alone: whoever may read a file or a folder may also hold a lock on it, for ever.
 func (h *Host) lock() (release func(), err error) {
 	if err := os.MkdirAll(h.Dir, 0o755); err != nil {
 		return nil, hint(err)
 	}
-	dir, err := os.Open(h.Dir)
+	path := filepath.Join(h.Dir, ".lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, syscall.EROFS) {
+		return func() {}, nil // nobody else can change anything there, either
+	}
 	if err != nil {
 		return nil, hint(err)
 	}
-	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		dir.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil || !isStill(f, path) {
+		f.Close()
 		return nil, fmt.Errorf("another netcombiner init is at work in %s: wait for it", h.Dir)
 	}
-	return func() { dir.Close() }, nil
+	return func() {
+		_ = os.Remove(path)
+		f.Close()
+	}, nil
+}
+
+// isStill says whether path is the file that we have open: its last holder removes it.
+func isStill(f *os.File, path string) bool {
+	ours, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(path)
+	return err == nil && os.SameFile(ours, there)
 }
 
 // existing is a configuration that was there before.

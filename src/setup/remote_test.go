@@ -211,9 +211,29 @@ func TestOneAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.refuses(RemoteOptions{}, false, "another netcombiner init is at work")
+	if info, err := os.Stat(filepath.Join(m.Dir, ".lock")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may hold the lock: %v, %v", info, err)
+	}
 	release()
 	m.remote(RemoteOptions{})
 	m.remote(RemoteOptions{})
+}
+
+// The folder is everybody's to read, and so to lock: that holds nobody up.
+func TestFolderThatIsLocked(t *testing.T) {
+	m := newMachine(t)
+	dir, err := os.Open(m.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	m.remote(RemoteOptions{})
+	if left, _ := filepath.Glob(m.Dir + "/.lock"); left != nil {
+		t.Error("it leaves its lock, and the folder cannot be removed")
+	}
 }
 
 // What is right as it is may be on a disk that cannot be written.
