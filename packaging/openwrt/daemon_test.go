@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -78,66 +76,6 @@ func TestDaemonIsSmall(t *testing.T) {
 	if len(data) > 1_900_000 {
 		t.Errorf("the ipk for aarch64_generic has %d bytes: what is new in it, and is it cold?", len(data))
 	}
-}
-
-// A pattern of no package would save nothing.
-func TestColdPackagesAreThere(t *testing.T) {
-	list := goList(t)
-	for _, pattern := range cold {
-		found := slices.ContainsFunc(list, func(name string) bool {
-			prefix, all := strings.CutSuffix(pattern, "/...")
-			return name == prefix || all && strings.HasPrefix(name, prefix+"/")
-		})
-		if !found {
-			t.Errorf("%s is no part of the daemon", pattern)
-		}
-	}
-}
-
-// starting are functions of the packages below that run once.
-var starting = []string{"auth.Offer", "congestion.New", "exchange.NewScheduler"}
-
-// What touches each frame is compiled as everywhere else: it calls nothing in a
-// cold package that would have been inlined.
-func TestFramesStayHot(t *testing.T) {
-	everywhere, here := functionSizes(t, ""), functionSizes(t, goFlags())
-	seen := 0
-	for name, size := range everywhere {
-		short, ours := strings.CutPrefix(name, "netcombiner/src/")
-		pkg, _, _ := strings.Cut(short, ".")
-		if !ours || strings.Contains(name, "Ring[") || slices.Contains(starting, short) ||
-			!slices.Contains([]string{"auth", "congestion", "exchange", "mono", "packet", "path", "replay", "superpacket", "wire"}, pkg) {
-			continue
-		}
-		if seen++; here[name] != size {
-			t.Errorf("%s has %s bytes, and %s everywhere else", name, here[name], size)
-		}
-	}
-	if seen < 100 {
-		t.Errorf("only %d functions seen", seen)
-	}
-}
-
-// functionSizes are the daemon's functions with their sizes.
-func functionSizes(t *testing.T, flags string) map[string]string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "netcombiner")
-	build := exec.Command("go", append(append([]string{"build", "-trimpath", "-o", program}, strings.Fields(flags)...), "./src/cmd/netcombiner")...)
-	build.Dir, build.Env = repo(t), append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	out, err := exec.Command("go", "tool", "nm", "-size", program).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sizes := map[string]string{}
-	for line := range strings.SplitSeq(string(out), "\n") {
-		if f := strings.Fields(line); len(f) > 3 && f[2] == "T" {
-			sizes[f[3]] = f[1]
-		}
-	}
-	return sizes
 }
 
 // All that is in openwrt/ for a router is in a package.
