@@ -136,24 +136,56 @@ func TestLuciPagesAreForAll(t *testing.T) {
 	}
 }
 
-// What OpenWrt's own build would do, and ours does not, is refused.
+// refusal is what make says of a Makefile with a line of its own in the package
+// and one before it; "" where it is packed.
+func refusal(t *testing.T, inside, outside string) string {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "odd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := "include $(TOPDIR)/rules.mk\nPKG_NAME:=odd\n" + outside + "\ninclude $(INCLUDE_DIR)/package.mk\n" +
+		"define Package/odd\n  TITLE:=Odd\n  " + inside + "\nendef\ndefine Package/odd/install\n\ttrue\nendef\n$(eval $(call BuildPackage,odd))\n"
+	if err := os.WriteFile(filepath.Join(folder, "odd/Makefile"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	said, err := os.Create(filepath.Join(folder, "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	stderr := os.Stderr
+	defer func() { os.Stderr = stderr }()
+	os.Stderr = said
+	if _, err := (feed{repo: repo(t), folder: folder, version: sampleVersion}).packages("x86_64"); err == nil {
+		return ""
+	}
+	return readFile(t, said.Name())
+}
+
+// What OpenWrt's own build would do, and ours does not, is refused by its name.
 func TestWhatIsNotKnownIsRefused(t *testing.T) {
 	need(t, "make")
-	head := "include $(TOPDIR)/rules.mk\nPKG_NAME:=odd\ninclude $(INCLUDE_DIR)/package.mk\n"
-	tail := "define Package/odd/install\n\ttrue\nendef\n$(eval $(call BuildPackage,odd))\n"
-	for _, line := range []string{"PROVIDES:=even", "CONFLICTS:=even", "ALTERNATIVES:=300:/bin/odd:/bin/even", "DEPENDS:=+PACKAGE_even:even"} {
-		folder := t.TempDir()
-		if err := os.Mkdir(filepath.Join(folder, "odd"), 0o755); err != nil {
-			t.Fatal(err)
+	for inside, says := range map[string]string{
+		"PROVIDES:=even": "even", "CONFLICTS:=even": "even", "ALTERNATIVES:=300:/bin/odd:/bin/even": "300:/bin/odd", "DEPENDS:=+PACKAGE_even:even": ":",
+		"FILE_MODES:=/etc/odd:root:root:0600": "FILE_MODES", "VARIANT:=even": "VARIANT", "DEPEND:=+even": "DEPEND",
+	} {
+		if got := refusal(t, inside, ""); !strings.Contains(got, "does not know: "+says) {
+			t.Errorf("%s: %q", inside, got)
 		}
-		text := head + "define Package/odd\n  TITLE:=Odd\n  " + line + "\nendef\n" + tail
-		if err := os.WriteFile(filepath.Join(folder, "odd/Makefile"), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
+	}
+	for outside, says := range map[string]string{
+		"PKG_SOURCE_URL:=https://example.org/": "PKG_SOURCE_URL", "GO_PKG_GCFLAGS:=-l": "GO_PKG_GCFLAGS", "LUCI_MINIFY_JS:=0": "LUCI_MINIFY_JS",
+		"define Package/odd/postint\ntrue\nendef": "Package/odd/postint", "define Build/InstallDev\ntrue\nendef": "Build/InstallDev",
+		"PKG_RELASE:=1": "PKG_RELASE",
+	} {
+		if got := refusal(t, "", outside); !strings.Contains(got, "does not know: "+says) {
+			t.Errorf("%s: %q", outside, got)
 		}
-		f := feed{repo: repo(t), folder: folder, version: sampleVersion}
-		if all, err := f.packages("x86_64"); err == nil {
-			t.Errorf("%s: packed %v", line, all[0])
-		}
+	}
+	t.Setenv("PKG_CONFIG_PATH", "/usr/lib/pkgconfig")
+	if got := refusal(t, "CATEGORY:=Odd", "OWN:=1"); got != "" {
+		t.Errorf("what is the menu's, the Makefile's or the environment's: %s", got)
 	}
 	if _, err := (feed{repo: repo(t), folder: "testdata/feed"}).packages("amd64"); err == nil || !strings.Contains(err.Error(), "x86_64") {
 		t.Errorf("amd64, which is no name of OpenWrt's: %v", err)
