@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"debug/elf"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,8 +24,14 @@ var machines = map[string]elf.FileHeader{
 // daemonPackage is the one that openwrt/netcombiner says, without its files' compression.
 func daemonPackage(t *testing.T, arch string) *Package {
 	t.Helper()
+	return packageOf(t, repo(t), arch)
+}
+
+// packageOf is the daemon's package of the sources in a folder.
+func packageOf(t *testing.T, sources, arch string) *Package {
+	t.Helper()
 	need(t, "make")
-	all, err := feed{repo: repo(t), folder: filepath.Join(repo(t), "openwrt"), version: sampleVersion}.packages(arch)
+	all, err := feed{repo: sources, folder: filepath.Join(sources, "openwrt"), version: sampleVersion}.packages(arch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +71,38 @@ func TestDaemonRunsEverywhere(t *testing.T) {
 				t.Errorf("--version says %q and exits %d", out, status)
 			}
 		})
+	}
+}
+
+// The same sources make the same daemon, wherever they lie and whoever builds it.
+// That the same package makes the same file, TestFeedsAreReproducible says.
+func TestDaemonIsReproducible(t *testing.T) {
+	one := daemonPackage(t, "x86_64")
+	elsewhere := t.TempDir()
+	copying := exec.Command("cp", "-R", "--parents", "go.mod", "go.sum", "init", "src", "openwrt/netcombiner", "packaging/openwrt/sdk", elsewhere)
+	copying.Dir = repo(t)
+	if out, err := copying.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for name, value := range map[string]string{
+		"TMPDIR": t.TempDir(), "TZ": "Asia/Kathmandu", "HOSTNAME": "another", "USER": "somebody",
+		"GOAMD64": "v3", "GOFLAGS": "-trimpath=false -buildvcs=true", "LC_ALL": "de_DE.UTF-8",
+	} {
+		t.Setenv(name, value)
+	}
+	var two *Package
+	withUmask(0o077, func() { two = packageOf(t, elsewhere, "x86_64") })
+	if !slices.Equal(outline(one.Files), outline(two.Files)) {
+		t.Fatalf("packed\n%q\nand\n%q", outline(one.Files), outline(two.Files))
+	}
+	for i, file := range one.Files {
+		if !bytes.Equal(file.Data, two.Files[i].Data) {
+			t.Errorf("%s differs", file.Name)
+		}
+	}
+	one.Files, two.Files = nil, nil
+	if !reflect.DeepEqual(one, two) {
+		t.Errorf("%+v\nis not\n%+v", two, one)
 	}
 }
 
