@@ -10,7 +10,7 @@ const roots = [ '../../luci-app-netcombiner/htdocs', '../../luci-proto-netcombin
 const kinds = { '.js': 'text/javascript', '.css': 'text/css' };
 const frame = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>router</title><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
-body { margin: 0 } table { width: 100% } select { font-size: 16px }
+body { margin: 0 } .cbi-section-create > * { margin: 3px } table { width: 100% } select { font-size: 16px }
 /* As LuCI's theme lays a form's table out on a phone: two to a line. */
 @media (max-width: 600px) {
 	.cbi-section-table, .cbi-section-table tbody { display: block }
