@@ -24,6 +24,11 @@ var notHere = map[string]string{
 	"systemctl enable --now netcombiner@nc0": "make package-test does",
 	"netcombiner service install nc0":        "make package-test does, under three managers",
 
+	"scp -O build/openwrt/ipk/*_aarch64_generic.ipk build/openwrt/ipk/*_all.ipk root@192.168.1.1:/tmp":    "there is no router",
+	"scp -O build/openwrt/apk/*.aarch64_generic.apk build/openwrt/apk/*.noarch.apk root@192.168.1.1:/tmp": "there is no router",
+	"opkg install /tmp/netcombiner_*.ipk /tmp/luci-*.ipk":                                                 "OpenWrt has opkg",
+	"apk add --allow-untrusted /tmp/netcombiner-*.apk /tmp/luci-*.apk":                                    "OpenWrt has apk",
+
 	"service netcombiner reload && ifup nc0": "OpenWrt has procd and netifd",
 	"service netcombiner check nc0":          "package openwrt/test/router does",
 	"cat /var/run/netcombiner/nc0.problem":   "OpenWrt's service writes it",
