@@ -31,7 +31,7 @@ var notHere = map[string]string{
 
 	"service netcombiner reload && ifup nc0": "OpenWrt has procd and netifd",
 	"service netcombiner check nc0":          "package openwrt/test/router does",
-	"cat /var/run/netcombiner/nc0.problem":   "OpenWrt's service writes it",
+	"cat /var/etc/netcombiner/nc0.problem":   "OpenWrt's service writes it",
 }
 
 // What stands in the README as code, has a blank in it, and is no command; nor
