@@ -10,6 +10,7 @@ import (
 // keep has the service keep a key, and returns what it prints.
 func (r *router) keep(name, key string) (string, error) {
 	r.write("typed", key)
+	r.write("calls", "")
 	run := r.run
 	defer func() { r.run = run }()
 	r.run = func(argv []string) (string, error) {
@@ -36,6 +37,9 @@ func TestKeepKey(t *testing.T) {
 		text, err := os.ReadFile(file)
 		r.must(err)
 		same(t, "key", string(text), key+"\n")
+		if with(strings.Split(r.read("calls"), "\n"), "sync") == nil {
+			t.Error("it may not be on disk once UCI names it")
+		}
 		return file
 	}
 	use := func(file string) { r.uci(strings.Replace(home, "option key "+key, "option key_file "+file, 1)) }
