@@ -16,7 +16,7 @@ import (
 // layers lists every package with the layer it is in. A package may import
 // those of lower layers, and none of its own.
 var layers = [][]string{
-	{"superpacket", "kernels", "eventlog", "durable", "clients"},
+	{"superpacket", "kernels", "eventlog", "durable", "clients", "rtsock"},
 	{"mono", "wire", "replay", "auth", "config", "control", "transport", "linkwatch", "tundevice", "routing/nstest", "service", "scrape"},
 	{"token", "packet", "congestion", "quota", "handshake", "udpsocket", "transport/transporttest", "tundevice/tuntest", "routing", "testbed/link", "testbed/netns"},
 	{"path", "exchange", "session", "setup", "simnet", "transport/udp", "transport/tcp", "transport/ip", "daemon", "testbed/emulator", "testbed/measure"},
@@ -26,7 +26,7 @@ var layers = [][]string{
 }
 
 // pure packages have no socket, goroutine, file or clock of their own.
-var pure = []string{"superpacket", "mono", "wire", "replay", "auth", "packet", "congestion", "handshake", "path", "exchange", "session", "token", "testbed/link"}
+var pure = []string{"superpacket", "mono", "wire", "replay", "auth", "packet", "congestion", "handshake", "path", "exchange", "session", "token", "rtsock", "testbed/link"}
 
 // onOS packages are the places where files for one system may stand; daemon
 // and cmd keep secrets out of core dumps and wire things up.

@@ -14,11 +14,6 @@ type decoder struct {
 	links map[int32]link
 }
 
-type link struct {
-	name string
-	up   bool
-}
-
 // decode hands emit the events of a datagram of messages. It returns false
 // when the datagram is not well-formed; what came before the fault counts.
 func (d *decoder) decode(datagram []byte, emit func(Event)) bool {

@@ -58,3 +58,9 @@ func (e Event) String() string {
 	}
 	return e.Device + ": " + e.Kind.String()
 }
+
+// link is what is remembered of a device between events.
+type link struct {
+	name string
+	up   bool
+}

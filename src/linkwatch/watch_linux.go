@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +20,7 @@ func Watch(ctx context.Context) (<-chan Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching links: %w", err)
 	}
-	w := &watcher{socket: socket, wake: make(chan struct{}, 1)}
+	w := &watcher{outbox: newOutbox(), socket: socket}
 	// After subscribing, so that nothing falls between.
 	if err := w.learn(); err != nil {
 		socket.Close()
@@ -35,12 +34,9 @@ func Watch(ctx context.Context) (<-chan Event, error) {
 }
 
 type watcher struct {
+	*outbox
 	socket *os.File
 	decode decoder // receive's own
-
-	mu      sync.Mutex
-	pending pending
-	wake    chan struct{} // something is pending
 }
 
 // subscribe opens a netlink socket in the caller's network namespace.
@@ -115,43 +111,6 @@ func (w *watcher) receive() {
 			return
 		case !w.decode.decode(buf[:n], w.add):
 			w.add(Event{Kind: Resync})
-		}
-	}
-}
-
-func (w *watcher) add(e Event) {
-	w.mu.Lock()
-	w.pending.add(e)
-	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-// deliver passes on what is pending, at the reader's pace.
-func (w *watcher) deliver(ctx context.Context, events chan<- Event) {
-	defer close(events)
-	for {
-		w.mu.Lock()
-		e, ok := w.pending.next()
-		w.mu.Unlock()
-		if !ok {
-			select {
-			case <-w.wake:
-			case <-ctx.Done():
-				return
-			}
-			continue
-		}
-		select {
-		case events <- e:
-			w.mu.Lock()
-			w.pending.take(e)
-			w.mu.Unlock()
-		case <-w.wake: // e may have been superseded: look again
-		case <-ctx.Done():
-			return
 		}
 	}
 }
