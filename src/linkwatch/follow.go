@@ -2,6 +2,7 @@ package linkwatch
 
 import (
 	"sync"
+	"time"
 
 	"netcombiner/src/rtsock"
 )
@@ -18,6 +19,11 @@ type follower struct {
 
 	mu    sync.Mutex
 	links map[int]link
+	again map[string]*time.Timer // see tellAgain
+}
+
+func newFollower(interfaces func() ([]byte, error)) *follower {
+	return &follower{interfaces: interfaces, emit: func(Event) {}, links: map[int]link{}, again: map[string]*time.Timer{}}
 }
 
 // heard takes what was read from the socket of a FIB.
@@ -51,6 +57,7 @@ func (f *follower) message(m rtsock.Message, first bool) (stale bool) {
 	case rtsock.Arrived, rtsock.Departed, rtsock.LinkInfo:
 		return first && f.link(m)
 	case rtsock.AddrAdd:
+		f.tellAgain(m)
 		return ofUse(m.Addr.Addr()) && f.tell(m.Index, AddrAdded)
 	case rtsock.AddrDelete:
 		return ofUse(m.Addr.Addr()) && f.tell(m.Index, AddrRemoved)
@@ -68,6 +75,28 @@ func (f *follower) tell(index int, kind Kind) (stale bool) {
 	}
 	f.emit(Event{Kind: Resync})
 	return index != 0
+}
+
+// proofTime is longer than the kernel takes to prove that an IPv6 address is
+// nobody else's: a second, and up to another one before it begins.
+const proofTime = 3 * time.Second
+
+// tellAgain tells of an IPv6 address once more when it may be used. FreeBSD says
+// nothing of that. It is one timer a device.
+func (f *follower) tellAgain(m rtsock.Message) {
+	name := f.links[m.Index].name
+	switch timer := f.again[name]; {
+	case name == "" || !m.Addr.Addr().Is6() || !ofUse(m.Addr.Addr()):
+	case timer != nil:
+		timer.Reset(proofTime)
+	default:
+		f.again[name] = time.AfterFunc(proofTime, func() {
+			f.mu.Lock()
+			delete(f.again, name)
+			f.mu.Unlock()
+			f.emit(Event{name, AddrAdded})
+		})
+	}
 }
 
 func (f *follower) link(m rtsock.Message) (stale bool) {

@@ -34,7 +34,7 @@ func Watch(ctx context.Context) (<-chan Event, error) {
 		return nil, fmt.Errorf("watching links: %w", err)
 	}
 	box := newOutbox()
-	f := &follower{interfaces: listInterfaces, links: map[int]link{}, emit: func(Event) {}}
+	f := newFollower(listInterfaces)
 	var listeners []*listener
 	for fib := range min(fibs, maxListeners) {
 		l, err := listen(fib, f)
