@@ -14,10 +14,10 @@ import (
 // device by number, and which are up. It is bounded by the kernel's number of
 // devices. interfaces lists them, as NET_RT_IFLIST does.
 type follower struct {
-	emit       func(Event)
 	interfaces func() ([]byte, error)
 
-	mu    sync.Mutex
+	mu    sync.Mutex // of all that follows, while emit is called, too
+	emit  func(Event)
 	links map[int]link
 	again map[string]*time.Timer // see tellAgain
 }
@@ -44,9 +44,9 @@ func (f *follower) heard(datagram []byte, fib int) {
 
 // lost says that messages were lost.
 func (f *follower) lost() {
-	f.emit(Event{Kind: Resync})
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.emit(Event{Kind: Resync})
 	f.learn()
 }
 
@@ -92,8 +92,8 @@ func (f *follower) tellAgain(m rtsock.Message) {
 	default:
 		f.again[name] = time.AfterFunc(proofTime, func() {
 			f.mu.Lock()
+			defer f.mu.Unlock()
 			delete(f.again, name)
-			f.mu.Unlock()
 			f.emit(Event{name, AddrAdded})
 		})
 	}

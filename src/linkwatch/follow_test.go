@@ -30,6 +30,8 @@ func follow(dump ...[]byte) *followed {
 
 func (f *followed) expect(t *testing.T, want ...Event) {
 	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if diff := cmp.Diff(want, f.events); diff != "" {
 		t.Error(diff)
 	}
