@@ -104,6 +104,21 @@ type Route struct {
 // Default says whether r is a default route.
 func (r Route) Default() bool { return r.Prefix.IsValid() && r.Prefix.Bits() == 0 }
 
+// String is "192.0.2.0/24 via 198.51.100.1 on em0".
+func (r Route) String() string {
+	s := r.Prefix.String()
+	if r.Gateway.IsValid() {
+		s += " via " + r.Gateway.String()
+	}
+	switch {
+	case r.Device != "":
+		s += " on " + r.Device
+	case r.Index != 0:
+		s += fmt.Sprintf(" on device %d", r.Index)
+	}
+	return s
+}
+
 // Flags are the kernel's RTF_.
 type Flags uint32
 

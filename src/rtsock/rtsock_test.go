@@ -182,6 +182,18 @@ func TestLinkOfAKernelToCome(t *testing.T) {
 	}
 }
 
+func TestRouteInWords(t *testing.T) {
+	for want, r := range map[string]Route{
+		"0.0.0.0/0 via 192.0.2.1 on em0":    {Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("192.0.2.1"), Index: 3, Device: "em0"},
+		"2001:db8::/32 on device 3":         {Prefix: netip.MustParsePrefix("2001:db8::/32"), Index: 3},
+		"198.51.100.0/24 via 198.51.100.15": {Prefix: netip.MustParsePrefix("198.51.100.0/24"), Gateway: netip.MustParseAddr("198.51.100.15")},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // genRoute makes routes that AppendRoute can say.
 func genRoute(t *rapid.T) Route {
 	size := rapid.SampledFrom([]int{4, 16}).Draw(t, "size")

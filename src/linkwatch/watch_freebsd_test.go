@@ -1,0 +1,485 @@
+package linkwatch
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"netcombiner/src/rtsock"
+)
+
+// These tests change a real FreeBSD, and so want root: they make tap devices,
+// which have a carrier while somebody holds them open, and take them away
+// again. The routes that they add are in the last FIB.
+
+// request makes an ioctl of size bytes that begin with a device's name; fill
+// writes what follows.
+func request(t *testing.T, family int, op uintptr, name string, size int, fill func(b []byte)) {
+	t.Helper()
+	if err := try(family, op, name, size, fill); err != nil {
+		t.Fatalf("ioctl %#x of %s: %v", op, name, err)
+	}
+}
+
+func try(family int, op uintptr, name string, size int, fill func(b []byte)) error {
+	b := make([]byte, size)
+	copy(b, name)
+	if fill != nil {
+		fill(b[unix.IFNAMSIZ:])
+	}
+	return ask(family, op, unsafe.Pointer(&b[0]))
+}
+
+const sizeRequest = 32 // struct ifreq
+
+func setFlags(t *testing.T, name string, flags uint32) {
+	t.Helper()
+	request(t, unix.AF_INET, unix.SIOCSIFFLAGS, name, sizeRequest, func(b []byte) {
+		binary.LittleEndian.PutUint16(b, uint16(flags))
+		binary.LittleEndian.PutUint16(b[2:], uint16(flags>>16))
+	})
+}
+
+func up(t *testing.T, name string)   { t.Helper(); setFlags(t, name, unix.IFF_UP) }
+func down(t *testing.T, name string) { t.Helper(); setFlags(t, name, 0) }
+
+// sockaddr writes what a message of a route would have.
+func sockaddr(b []byte, addr netip.Addr) {
+	if addr.Is4() {
+		b[0], b[1] = 16, unix.AF_INET
+		copy(b[4:], addr.AsSlice())
+		return
+	}
+	b[0], b[1] = 28, unix.AF_INET6
+	copy(b[8:], addr.AsSlice())
+}
+
+func netmask(p netip.Prefix) netip.Addr {
+	b := make([]byte, p.Addr().BitLen()/8)
+	for i := range p.Bits() {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	addr, _ := netip.AddrFromSlice(b)
+	return addr
+}
+
+// addAddr gives a device an address, of IPv6 with the flags IN6_IFF_.
+func addAddr(t *testing.T, name, prefix string, flags uint32) {
+	t.Helper()
+	p := netip.MustParsePrefix(prefix)
+	if p.Addr().Is4() {
+		request(t, unix.AF_INET, 0x8044692b, name, 68, func(b []byte) { // SIOCAIFADDR, struct in_aliasreq
+			sockaddr(b, p.Addr())
+			sockaddr(b[32:], netmask(p))
+		})
+		return
+	}
+	request(t, unix.AF_INET6, 0x8088691b, name, 136, func(b []byte) { // SIOCAIFADDR_IN6, struct in6_aliasreq
+		sockaddr(b, p.Addr())
+		sockaddr(b[56:], netmask(p))
+		binary.LittleEndian.PutUint32(b[84:], flags)
+		binary.LittleEndian.PutUint64(b[104:], 1<<64-1) // valid and preferred for ever
+	})
+}
+
+func removeAddr(t *testing.T, name, addr string) {
+	t.Helper()
+	a := netip.MustParseAddr(addr)
+	family, op, size := unix.AF_INET, uintptr(unix.SIOCDIFADDR), sizeRequest
+	if a.Is6() {
+		family, op, size = unix.AF_INET6, 0x81206919, 288 // SIOCDIFADDR_IN6, struct in6_ifreq
+	}
+	request(t, family, op, name, size, func(b []byte) { sockaddr(b, a) })
+}
+
+// tap makes a device without a carrier.
+func tap(t *testing.T, name string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to make devices")
+	}
+	if err := try(unix.AF_INET, unix.SIOCIFCREATE, name, sizeRequest, nil); err != nil {
+		t.Fatalf("making %s: %v", name, err)
+	}
+	t.Cleanup(func() {
+		if err := destroy(name); err != nil && !errors.Is(err, unix.ENXIO) {
+			t.Errorf("removing %s: %v", name, err)
+		}
+	})
+}
+
+func destroy(name string) error {
+	return try(unix.AF_INET, unix.SIOCIFDESTROY, name, sizeRequest, nil)
+}
+
+// plug gives a tap a carrier until what it returns is called.
+func plug(t *testing.T, name string) (unplug func()) {
+	t.Helper()
+	f, err := os.OpenFile("/dev/"+name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return func() { f.Close() }
+}
+
+func watch(t *testing.T) <-chan Event {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	events, err := Watch(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		for range events {
+		}
+	})
+	return events
+}
+
+// expect reads events until the one that is wanted has come, and fails on one
+// of forbidden.
+func expect(t *testing.T, events <-chan Event, want Event, forbidden ...Event) {
+	t.Helper()
+	began := time.Now()
+	late := time.After(20 * time.Second)
+	for {
+		select {
+		case e := <-events:
+			if slices.Contains(forbidden, e) {
+				t.Fatalf("event %v, which should not have come", e)
+			}
+			if e == want {
+				t.Logf("%v after %v", e, time.Since(began).Round(10*time.Microsecond))
+				return
+			}
+		case <-late:
+			t.Fatalf("never came: %v", want)
+		}
+	}
+}
+
+func lastFIB(t *testing.T) int {
+	t.Helper()
+	n, err := FIBs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n - 1
+}
+
+// change makes a change of the last FIB that is to succeed.
+func change(t *testing.T, kind rtsock.Kind, r rtsock.Route) {
+	t.Helper()
+	if err := ChangeRoute(lastFIB(t), kind, r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func indexOf(t *testing.T, name string) (index int) {
+	t.Helper()
+	if err := kernel.eachInterface(func(m rtsock.Message) {
+		if m.Device == name {
+			index = m.Index
+		}
+	}); err != nil || index == 0 {
+		t.Fatalf("the number of %s: %d, %v", name, index, err)
+	}
+	return index
+}
+
+func TestWatchSeesWhatAPathNeeds(t *testing.T) {
+	tap(t, "tap21")
+	unplug := plug(t, "tap21")
+	events := watch(t)
+
+	up(t, "tap21")
+	expect(t, events, Event{"tap21", LinkUp})
+	addAddr(t, "tap21", "192.0.2.2/24", 0)
+	expect(t, events, Event{"tap21", AddrAdded}, Event{"tap21", LinkDown})
+	addAddr(t, "tap21", "2001:db8::2/64", 0x20)
+	expect(t, events, Event{"tap21", AddrAdded})
+
+	index := indexOf(t, "tap21")
+	net4 := rtsock.Route{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Index: index}
+	default4 := rtsock.Route{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("192.0.2.1"), Index: index}
+	default6 := rtsock.Route{Prefix: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::1"), Index: index}
+	if lastFIB(t) > 0 {
+		change(t, rtsock.RouteAdd, net4)
+	}
+	change(t, rtsock.RouteAdd, default4)
+	expect(t, events, Event{"tap21", RouteChanged})
+	default4.Gateway = netip.MustParseAddr("192.0.2.9")
+	change(t, rtsock.RouteChange, default4)
+	expect(t, events, Event{"tap21", RouteChanged})
+	change(t, rtsock.RouteDelete, default4)
+	expect(t, events, Event{"tap21", RouteChanged})
+	change(t, rtsock.RouteAdd, default6)
+	expect(t, events, Event{"tap21", RouteChanged})
+
+	unplug()
+	expect(t, events, Event{"tap21", LinkDown})
+	unplug = plug(t, "tap21")
+	expect(t, events, Event{"tap21", LinkUp})
+	down(t, "tap21")
+	expect(t, events, Event{"tap21", LinkDown})
+	up(t, "tap21")
+	expect(t, events, Event{"tap21", LinkUp})
+	removeAddr(t, "tap21", "192.0.2.2")
+	expect(t, events, Event{"tap21", AddrRemoved})
+	removeAddr(t, "tap21", "2001:db8::2")
+	expect(t, events, Event{"tap21", AddrRemoved})
+
+	if err := rename("tap21", "wan21"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = destroy("wan21") })
+	expect(t, events, Event{"wan21", LinkUp})
+	down(t, "wan21")
+	expect(t, events, Event{"wan21", LinkDown})
+	up(t, "wan21")
+	expect(t, events, Event{"wan21", LinkUp})
+	unplug()
+	expect(t, events, Event{"wan21", LinkDown})
+	if err := destroy("wan21"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func rename(from, to string) error {
+	name := append([]byte(to), 0)
+	return try(unix.AF_INET, 0x80206928, from, sizeRequest, func(b []byte) { // SIOCSIFNAME
+		*(*unsafe.Pointer)(unsafe.Pointer(&b[0])) = unsafe.Pointer(&name[0])
+	})
+}
+
+// A device that is destroyed while it is up, with its address and its routes.
+func TestWatchSeesADeviceGo(t *testing.T) {
+	tap(t, "tap22")
+	events := watch(t)
+	up(t, "tap22")
+	addAddr(t, "tap22", "192.0.2.2/24", 0)
+	expect(t, events, Event{"tap22", AddrAdded})
+	unplug := plug(t, "tap22")
+	expect(t, events, Event{"tap22", LinkUp})
+	unplug()
+	if err := destroy("tap22"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, events, Event{"tap22", LinkDown})
+	if exists, _, err := State("tap22"); exists || err != nil {
+		t.Errorf("it exists: %v, %v", exists, err)
+	}
+}
+
+// Nobody reads while the kernel has far more to say than fits anywhere.
+func TestWatchSurvivesAFlood(t *testing.T) {
+	tap(t, "tap23")
+	plug(t, "tap23")
+	up(t, "tap23")
+	events := watch(t)
+	for range 2000 {
+		down(t, "tap23")
+		up(t, "tap23")
+	}
+	last, count, lost := map[string]Kind{}, 0, 0
+	for quiet := false; !quiet; {
+		select {
+		case e := <-events:
+			count++
+			if e.Kind == Resync {
+				lost++
+			}
+			if e.Kind == LinkUp || e.Kind == LinkDown {
+				last[e.Device] = e.Kind
+			}
+		case <-time.After(time.Second):
+			quiet = true
+		}
+	}
+	t.Logf("%d events, %d of them resync", count, lost)
+	if count > 3*maxPending {
+		t.Errorf("%d events for a reader that slept", count)
+	}
+	if l, ok := last["tap23"]; ok && l != LinkUp {
+		t.Errorf("the last of tap23 is %v, want that it is up", l)
+	}
+	down(t, "tap23")
+	expect(t, events, Event{"tap23", LinkDown})
+}
+
+func TestStateAddrsAndDeviceOf(t *testing.T) {
+	tap(t, "tap24")
+	state := func(device string, wantExists, wantUp bool) {
+		t.Helper()
+		if exists, up, err := State(device); exists != wantExists || up != wantUp || err != nil {
+			t.Errorf("State(%s) = %v, %v, %v, want %v, %v", device, exists, up, err, wantExists, wantUp)
+		}
+	}
+	state("tap24", true, false)
+	up(t, "tap24")
+	state("tap24", true, false)
+	unplug := plug(t, "tap24")
+	state("tap24", true, true)
+	addrs := func(device string, want ...string) {
+		t.Helper()
+		list, err := Addrs(device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, a := range list {
+			got = append(got, a.String())
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	addrs("tap24")
+	addAddr(t, "tap24", "192.0.2.2/24", 0)
+	addAddr(t, "tap24", "192.0.2.3/32", 0)
+	addAddr(t, "tap24", "2001:db8::2/64", 0x20)
+	addAddr(t, "tap24", "2001:db8::3/64", 0x20|0x10) // deprecated
+	addAddr(t, "tap24", "2001:db8::4/64", 0x01)      // anycast
+	addrs("tap24", "192.0.2.2", "192.0.2.3", "2001:db8::2")
+	addrs("tap7")
+	for addr, want := range map[string]string{"192.0.2.3": "tap24", "::ffff:192.0.2.2": "tap24", "2001:db8::2": "tap24", "192.0.2.9": ""} {
+		if got, err := DeviceOf(netip.MustParseAddr(addr)); got != want || err != nil {
+			t.Errorf("DeviceOf(%s) = %q, %v, want %q", addr, got, err, want)
+		}
+	}
+	unplug()
+	state("tap24", true, false)
+	state("tap7", false, false)
+}
+
+// An address whose uniqueness the kernel still proves is not used, and told of
+// once more when it is.
+func TestAnIPv6AddressThatIsTentative(t *testing.T) {
+	tap(t, "tap25")
+	plug(t, "tap25")
+	up(t, "tap25")
+	events := watch(t)
+	addAddr(t, "tap25", "2001:db8::5/64", 0)
+	expect(t, events, Event{"tap25", AddrAdded})
+	if list, err := Addrs("tap25"); len(list) != 0 || err != nil {
+		t.Errorf("it is used already: %v, %v", list, err)
+	}
+	expect(t, events, Event{"tap25", AddrAdded})
+	if list, err := Addrs("tap25"); len(list) != 1 || err != nil {
+		t.Errorf("it is not used: %v, %v", list, err)
+	}
+}
+
+func TestRoutesAreAsTheyWereAdded(t *testing.T) {
+	tap(t, "tap26")
+	plug(t, "tap26")
+	up(t, "tap26")
+	addAddr(t, "tap26", "192.0.2.2/24", 0)
+	addAddr(t, "tap26", "2001:db8::2/64", 0x20)
+	fib, index := lastFIB(t), indexOf(t, "tap26")
+	route := func(to, by string, flags rtsock.Flags) rtsock.Route {
+		r := rtsock.Route{Prefix: netip.MustParsePrefix(to), Index: index, Flags: flags}
+		if by != "" {
+			r.Gateway = netip.MustParseAddr(by)
+		}
+		return r
+	}
+	routes := []rtsock.Route{
+		route("192.0.2.0/25", "", rtsock.Static), // by the device; the whole network is in FIB 0
+		route("2001:db8::/65", "", rtsock.Static),
+		route("0.0.0.0/0", "192.0.2.1", rtsock.Static|rtsock.Proto1),
+		route("::/0", "fe80::1", rtsock.Static),
+		route("198.51.100.0/24", "192.0.2.9", rtsock.Static),
+		route("198.51.100.7/32", "192.0.2.1", rtsock.Proto2),
+		route("198.51.100.8/32", "", 0),
+		route("2001:db8:7::/48", "2001:db8::1", 0),
+		route("2001:db8:7::7/128", "fe80::7", 0),
+		{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Flags: rtsock.Blackhole},
+		{Prefix: netip.MustParsePrefix("2001:db8:9::/48"), Flags: rtsock.Reject},
+	}
+	find := func(want rtsock.Route) (rtsock.Route, bool) {
+		t.Helper()
+		all, err := Routes(fib)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(all, func(r rtsock.Route) bool { return r.Prefix == want.Prefix })
+		if i < 0 {
+			return rtsock.Route{}, false
+		}
+		return all[i], true
+	}
+	for _, want := range routes {
+		change(t, rtsock.RouteAdd, want)
+		got, ok := find(want)
+		barred := rtsock.Reject | rtsock.Blackhole
+		kept := rtsock.Static | rtsock.Proto1 | rtsock.Proto2 | barred
+		if !ok || want.Flags&barred == 0 && (got.Gateway != want.Gateway || got.Index != index || got.Device != "tap26") || got.Flags&kept != want.Flags {
+			t.Errorf("added %+v, found %+v, %v", want, got, ok)
+		}
+		if err := ChangeRoute(fib, rtsock.RouteAdd, want); !errors.Is(err, unix.EEXIST) {
+			t.Errorf("adding %v again: %v", want.Prefix, err)
+		}
+	}
+	if ways, err := WaysOut(); !slices.Contains(ways, "tap26") || err != nil {
+		t.Errorf("ways out: %q, %v", ways, err)
+	}
+	changed := route("0.0.0.0/0", "192.0.2.77", rtsock.Static)
+	change(t, rtsock.RouteChange, changed)
+	if got, _ := find(changed); got.Gateway != changed.Gateway {
+		t.Errorf("changed to %+v, found %+v", changed, got)
+	}
+	other := route("0.0.0.0/0", "192.0.2.78", 0)
+	if err := ChangeRoute(fib, rtsock.RouteDelete, other); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("deleting a route with another gateway: %v", err)
+	}
+	routes[2] = changed
+	for _, r := range routes {
+		change(t, rtsock.RouteDelete, r)
+		if got, ok := find(r); ok {
+			t.Errorf("deleted, and found %+v", got)
+		}
+		if err := ChangeRoute(fib, rtsock.RouteDelete, r); !errors.Is(err, unix.ESRCH) {
+			t.Errorf("deleting %v again: %v", r.Prefix, err)
+		}
+	}
+	if err := ChangeRoute(fib, rtsock.RouteAdd, rtsock.Route{Prefix: netip.MustParsePrefix("198.18.0.0/15"), Gateway: netip.MustParseAddr("198.51.100.99")}); !errors.Is(err, unix.ENETUNREACH) {
+		t.Errorf("a gateway nowhere: %v", err)
+	}
+}
+
+func TestFIBs(t *testing.T) {
+	n, err := FIBs()
+	if err != nil || n < 1 {
+		t.Fatalf("%d FIBs, %v", n, err)
+	}
+	t.Logf("%d FIBs", n)
+	tap(t, "tap27")
+	if fib, err := FIBOf("tap27"); fib != 0 || err != nil {
+		t.Errorf("FIB %d, %v", fib, err)
+	}
+	request(t, unix.AF_INET, unix.SIOCSIFFIB, "tap27", sizeRequest, func(b []byte) { binary.LittleEndian.PutUint32(b, uint32(n-1)) })
+	if fib, err := FIBOf("tap27"); fib != n-1 || err != nil {
+		t.Errorf("FIB %d, %v, want %d", fib, err, n-1)
+	}
+	if _, err := FIBOf("tap99"); !errors.Is(err, unix.ENXIO) {
+		t.Error(err)
+	}
+	if _, err := Routes(n); err == nil {
+		t.Error("a FIB that is not there has routes")
+	}
+	if err := ChangeRoute(n, rtsock.RouteAdd, rtsock.Route{Prefix: netip.MustParsePrefix("198.18.0.0/15"), Flags: rtsock.Reject}); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("a FIB that is not there was changed: %v", err)
+	}
+}
