@@ -77,7 +77,8 @@ func ChangeRoute(fib int, kind rtsock.Kind, r rtsock.Route) error {
 	// We want no answer: the write's error is one.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_USELOOPBACK, 0)
 	if _, err := unix.Write(fd, rtsock.AppendRoute(nil, kind, r, 1)); err != nil {
-		return fmt.Errorf("%v in FIB %d: %v: %w", r, fib, kind, err)
+		doing := map[rtsock.Kind]string{rtsock.RouteAdd: "adding", rtsock.RouteDelete: "deleting", rtsock.RouteChange: "changing"}[kind]
+		return fmt.Errorf("%s the route %v in FIB %d: %w", doing, r, fib, err)
 	}
 	return nil
 }

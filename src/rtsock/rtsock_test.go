@@ -148,17 +148,17 @@ func TestBadMessages(t *testing.T) {
 	link := make([]byte, linkHeader)
 	link[0], link[2], link[3], link[linkData+6] = linkHeader, version, typeIfInfo, 100
 	for want, b := range map[string][]byte{
-		"version 4, want 5":                                  change(2, 4),
-		"says that it has 255 bytes of 168":                  change(0, 255),
-		"says that it has 3 bytes":                           change(0, 3),
-		"byte 168: 3 bytes are too few":                      append(bytes.Clone(good), 8, 0, version),
-		"type 4: 100 bytes, want 152 or more":                append([]byte{100, 0, version, typeGet}, make([]byte, 96)...),
-		"type 17: 8 bytes, want 24 or more":                  {8, 0, version, typeIfAnnounce, 0, 0, 0, 0},
-		"the address number 0 has 200 bytes of 16":           change(routeHeader, 200),
-		"the address number 5 is not there":                  change(12, dst|1<<source),
-		"type 14: its header has 116 bytes of 168":           link,
-		"type 12: the address number 0 is not there":         append([]byte{20, 0, version, typeNewAddr, 1}, make([]byte, 15)...),
-		"byte 168, type 4: the address number 1 is not ther": append(bytes.Clone(good), change(12, dstGate)...),
+		"version 4, want 5":                          change(2, 4),
+		"says that it has 255 bytes of 168":          change(0, 255),
+		"says that it has 3 bytes":                   change(0, 3),
+		"byte 168: 3 bytes are too few":              append(bytes.Clone(good), 8, 0, version),
+		"type 4: 100 bytes, want 152 or more":        append([]byte{100, 0, version, typeGet}, make([]byte, 96)...),
+		"type 17: 8 bytes, want 24 or more":          {8, 0, version, typeIfAnnounce, 0, 0, 0, 0},
+		"the address number 0 has 200 bytes of 16":   change(routeHeader, 200),
+		"the address number 5 is not there":          change(12, dst|1<<source),
+		"type 14: its header has 116 bytes of 168":   link,
+		"type 12: the address number 0 is not there": append([]byte{20, 0, version, typeNewAddr, 1}, make([]byte, 15)...),
+		"byte 168, type 4: the address number 1 is":  append(bytes.Clone(good), change(12, dstGate)...),
 	} {
 		count := 0
 		err := Each(b, func(Message) { count++ })
