@@ -57,8 +57,12 @@ func (f *follower) message(m rtsock.Message, first bool) (stale bool) {
 	case rtsock.Arrived, rtsock.Departed, rtsock.LinkInfo:
 		return first && f.link(m)
 	case rtsock.AddrAdd:
+		if !ofUse(m.Addr.Addr()) {
+			return false
+		}
 		f.tellAgain(m)
-		return ofUse(m.Addr.Addr()) && f.tell(m.Index, AddrAdded)
+		// A device's first address may bring it up, which nothing else tells.
+		return f.tell(m.Index, AddrAdded) || !f.links[m.Index].up
 	case rtsock.AddrDelete:
 		return ofUse(m.Addr.Addr()) && f.tell(m.Index, AddrRemoved)
 	case rtsock.RouteAdd, rtsock.RouteDelete, rtsock.RouteChange:
@@ -86,7 +90,7 @@ const proofTime = 3 * time.Second
 func (f *follower) tellAgain(m rtsock.Message) {
 	name := f.links[m.Index].name
 	switch timer := f.again[name]; {
-	case name == "" || !m.Addr.Addr().Is6() || !ofUse(m.Addr.Addr()):
+	case name == "" || !m.Addr.Addr().Is6():
 	case timer != nil:
 		timer.Reset(proofTime)
 	default:

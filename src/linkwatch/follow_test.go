@@ -101,6 +101,19 @@ func TestFollowDevicesThatComeAndGo(t *testing.T) {
 	}
 }
 
+// An address brings a device up, and the kernel says no more of that.
+func TestFollowADeviceThatItsAddressBringsUp(t *testing.T) {
+	f := follow(device(1, "em0", 0, carrier))
+	f.dump = device(1, "em0", running, carrier)
+	f.heard(address(1, "192.0.2.2/24"), 0)
+	f.expect(t, Event{"em0", AddrAdded}, Event{"em0", LinkUp})
+	f.heard(address(1, "192.0.2.3/24"), 0)
+	f.expect(t, Event{"em0", AddrAdded})
+	if f.lists != 2 {
+		t.Errorf("the devices were listed %d times", f.lists)
+	}
+}
+
 // An event of a device that came unheard of says to look, and learns it.
 func TestFollowAnUnknownDevice(t *testing.T) {
 	f := follow()

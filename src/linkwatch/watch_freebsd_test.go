@@ -18,8 +18,9 @@ import (
 )
 
 // These tests change a real FreeBSD, and so want root: they make tap devices,
-// which have a carrier while somebody holds them open, and take them away
-// again. The routes that they add are in the last FIB.
+// which have a carrier while somebody holds them open, and VLANs on them, which
+// have it then, too, and take them away again. (A tap itself loses its addresses
+// with its carrier.) The routes that they add are in the last FIB.
 
 // request makes an ioctl of size bytes that begin with a device's name; fill
 // writes what follows.
@@ -41,16 +42,25 @@ func try(family int, op uintptr, name string, size int, fill func(b []byte)) err
 
 const sizeRequest = 32 // struct ifreq
 
-func setFlags(t *testing.T, name string, flags uint32) {
+// setUp sets or clears IFF_UP.
+func setUp(t *testing.T, name string, up bool) {
 	t.Helper()
-	request(t, unix.AF_INET, unix.SIOCSIFFLAGS, name, sizeRequest, func(b []byte) {
-		binary.LittleEndian.PutUint16(b, uint16(flags))
-		binary.LittleEndian.PutUint16(b[2:], uint16(flags>>16))
-	})
+	b := make([]byte, sizeRequest)
+	copy(b, name)
+	if err := ask(unix.AF_INET, unix.SIOCGIFFLAGS, unsafe.Pointer(&b[0])); err != nil {
+		t.Fatalf("flags of %s: %v", name, err)
+	}
+	b[unix.IFNAMSIZ] &^= unix.IFF_UP
+	if up {
+		b[unix.IFNAMSIZ] |= unix.IFF_UP
+	}
+	if err := ask(unix.AF_INET, unix.SIOCSIFFLAGS, unsafe.Pointer(&b[0])); err != nil {
+		t.Fatalf("flags of %s: %v", name, err)
+	}
 }
 
-func up(t *testing.T, name string)   { t.Helper(); setFlags(t, name, unix.IFF_UP) }
-func down(t *testing.T, name string) { t.Helper(); setFlags(t, name, 0) }
+func up(t *testing.T, name string)   { t.Helper(); setUp(t, name, true) }
+func down(t *testing.T, name string) { t.Helper(); setUp(t, name, false) }
 
 // sockaddr writes what a message of a route would have.
 func sockaddr(b []byte, addr netip.Addr) {
@@ -101,7 +111,7 @@ func removeAddr(t *testing.T, name, addr string) {
 	request(t, family, op, name, size, func(b []byte) { sockaddr(b, a) })
 }
 
-// tap makes a device without a carrier.
+// tap makes a device without a carrier, by its name, and removes it after the test.
 func tap(t *testing.T, name string) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -117,6 +127,15 @@ func tap(t *testing.T, name string) {
 	})
 }
 
+// vlan makes a device on a tap that has a carrier as long as that, and keeps its
+// addresses without one.
+func vlan(t *testing.T, on string) (name string) {
+	t.Helper()
+	tap(t, on)
+	tap(t, on+".5")
+	return on + ".5"
+}
+
 func destroy(name string) error {
 	return try(unix.AF_INET, unix.SIOCIFDESTROY, name, sizeRequest, nil)
 }
@@ -129,6 +148,7 @@ func plug(t *testing.T, name string) (unplug func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
+	up(t, name) // which its end has undone
 	return func() { f.Close() }
 }
 
@@ -199,18 +219,18 @@ func indexOf(t *testing.T, name string) (index int) {
 }
 
 func TestWatchSeesWhatAPathNeeds(t *testing.T) {
-	tap(t, "tap21")
+	wan := vlan(t, "tap21")
 	unplug := plug(t, "tap21")
 	events := watch(t)
 
-	up(t, "tap21")
-	expect(t, events, Event{"tap21", LinkUp})
-	addAddr(t, "tap21", "192.0.2.2/24", 0)
-	expect(t, events, Event{"tap21", AddrAdded}, Event{"tap21", LinkDown})
-	addAddr(t, "tap21", "2001:db8::2/64", 0x20)
-	expect(t, events, Event{"tap21", AddrAdded})
+	up(t, wan)
+	expect(t, events, Event{wan, LinkUp})
+	addAddr(t, wan, "192.0.2.2/24", 0)
+	expect(t, events, Event{wan, AddrAdded}, Event{wan, LinkDown})
+	addAddr(t, wan, "2001:db8::2/64", 0x20)
+	expect(t, events, Event{wan, AddrAdded})
 
-	index := indexOf(t, "tap21")
+	index := indexOf(t, wan)
 	net4 := rtsock.Route{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Index: index}
 	default4 := rtsock.Route{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("192.0.2.1"), Index: index}
 	default6 := rtsock.Route{Prefix: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::1"), Index: index}
@@ -218,29 +238,29 @@ func TestWatchSeesWhatAPathNeeds(t *testing.T) {
 		change(t, rtsock.RouteAdd, net4)
 	}
 	change(t, rtsock.RouteAdd, default4)
-	expect(t, events, Event{"tap21", RouteChanged})
+	expect(t, events, Event{wan, RouteChanged})
 	default4.Gateway = netip.MustParseAddr("192.0.2.9")
 	change(t, rtsock.RouteChange, default4)
-	expect(t, events, Event{"tap21", RouteChanged})
+	expect(t, events, Event{wan, RouteChanged})
 	change(t, rtsock.RouteDelete, default4)
-	expect(t, events, Event{"tap21", RouteChanged})
+	expect(t, events, Event{wan, RouteChanged})
 	change(t, rtsock.RouteAdd, default6)
-	expect(t, events, Event{"tap21", RouteChanged})
+	expect(t, events, Event{wan, RouteChanged})
 
 	unplug()
-	expect(t, events, Event{"tap21", LinkDown})
+	expect(t, events, Event{wan, LinkDown})
 	unplug = plug(t, "tap21")
-	expect(t, events, Event{"tap21", LinkUp})
-	down(t, "tap21")
-	expect(t, events, Event{"tap21", LinkDown})
-	up(t, "tap21")
-	expect(t, events, Event{"tap21", LinkUp})
-	removeAddr(t, "tap21", "192.0.2.2")
-	expect(t, events, Event{"tap21", AddrRemoved})
-	removeAddr(t, "tap21", "2001:db8::2")
-	expect(t, events, Event{"tap21", AddrRemoved})
+	expect(t, events, Event{wan, LinkUp})
+	down(t, wan)
+	expect(t, events, Event{wan, LinkDown})
+	up(t, wan)
+	expect(t, events, Event{wan, LinkUp})
+	removeAddr(t, wan, "192.0.2.2")
+	expect(t, events, Event{wan, AddrRemoved})
+	removeAddr(t, wan, "2001:db8::2")
+	expect(t, events, Event{wan, AddrRemoved})
 
-	if err := rename("tap21", "wan21"); err != nil {
+	if err := rename(wan, "wan21"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = destroy("wan21") })
@@ -369,14 +389,15 @@ func TestAnIPv6AddressThatIsTentative(t *testing.T) {
 	tap(t, "tap25")
 	plug(t, "tap25")
 	up(t, "tap25")
+	addAddr(t, "tap25", "2001:db8::4/64", 0x20) // the first one switches IPv6 on, and is not proved
 	events := watch(t)
 	addAddr(t, "tap25", "2001:db8::5/64", 0)
 	expect(t, events, Event{"tap25", AddrAdded})
-	if list, err := Addrs("tap25"); len(list) != 0 || err != nil {
+	if list, err := Addrs("tap25"); len(list) != 1 || err != nil {
 		t.Errorf("it is used already: %v, %v", list, err)
 	}
 	expect(t, events, Event{"tap25", AddrAdded})
-	if list, err := Addrs("tap25"); len(list) != 1 || err != nil {
+	if list, err := Addrs("tap25"); len(list) != 2 || err != nil {
 		t.Errorf("it is not used: %v, %v", list, err)
 	}
 }
@@ -387,6 +408,9 @@ func TestRoutesAreAsTheyWereAdded(t *testing.T) {
 	up(t, "tap26")
 	addAddr(t, "tap26", "192.0.2.2/24", 0)
 	addAddr(t, "tap26", "2001:db8::2/64", 0x20)
+	up(t, "lo0") // refusals hang on it
+	addAddr(t, "lo0", "127.0.0.1/8", 0)
+	addAddr(t, "lo0", "::1/128", 0)
 	fib, index := lastFIB(t), indexOf(t, "tap26")
 	route := func(to, by string, flags rtsock.Flags) rtsock.Route {
 		r := rtsock.Route{Prefix: netip.MustParsePrefix(to), Index: index, Flags: flags}

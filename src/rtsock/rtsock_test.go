@@ -252,6 +252,13 @@ func TestWhatIsWrittenReadsBack(t *testing.T) {
 }
 
 func FuzzEach(f *testing.F) {
+	for _, lines := range recordings(f) {
+		for _, line := range lines {
+			if _, message, ok := bytesOf(f, line); ok {
+				f.Add(message)
+			}
+		}
+	}
 	f.Add(routeOf(Up|Gateway, dstGateMask, ip4(0, 0, 0, 0), ip4(192, 0, 2, 1), []byte{0, 0, 0, 0, 0, 0, 0, 0}))
 	f.Add(routeOf(Up, dstMask, ip6("fe80:3::", 0), []byte{12, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0}))
 	f.Add(AppendRoute(nil, RouteAdd, Route{Prefix: netip.MustParsePrefix("2001:db8::/32"), Gateway: netip.MustParseAddr("fe80::1"), Index: 3}, 9))
