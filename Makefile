@@ -10,13 +10,15 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 TOOLS   := $(CURDIR)/build/tools
 # Modules of their own, whose requirements are none of the daemon's: what draws, what
-# speaks HTTP to Prometheus, what knows the schemas of Kubernetes, and what packs for OpenWrt.
+# speaks HTTP to Prometheus, what knows the schemas of Kubernetes, and what packs for
+# OpenWrt and for FreeBSD.
 PLOT     := src/testbed/plot
 EXPORTER := src/exporter
 CLUSTER  := packaging/kubernetes
 OPENWRT  := packaging/openwrt
+FREEBSD  := packaging/freebsd
 # in-each runs a command in every module.
-in-each = for module in . $(PLOT) $(EXPORTER) $(CLUSTER) $(OPENWRT); do (cd $$module && $(1)) || exit; done
+in-each = for module in . $(PLOT) $(EXPORTER) $(CLUSTER) $(OPENWRT) $(FREEBSD); do (cd $$module && $(1)) || exit; done
 
 # What the namespaces and the measurements need.
 LAB := ip:iproute2 tc:iproute2 nft:nftables iperf3 ping:iputils-ping tcpdump
@@ -66,7 +68,7 @@ plot: ## build/plot, which makes the page of build/evaluation/results.json
 test: export CI := 1
 test: testbed $(NPM) ## prove it: unit tests, virtual time, and the real kernel where root
 	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd chromium node:nodejs msgfmt:gettext \
-		busybox zopfli signify-openbsd openssl qemu-aarch64-static:qemu-user-static
+		busybox zopfli signify-openbsd openssl qemu-aarch64-static:qemu-user-static bmake zstd
 	$(call in-each,go vet ./...)
 	$(call in-each,go test -p 1 -timeout 20m ./...)
 	go test -p 1 -race -short -timeout 20m $$(go list ./... | grep -v /testbed)
@@ -87,7 +89,7 @@ lint: $(TOOLS)/golangci-lint $(NPM) ## gofmt, vet, golangci-lint (with staticche
 	$(call in-each,go vet ./...)
 	$(call in-each,$(TOOLS)/golangci-lint run ./...)
 	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench ci/package .ci/run init/netcombiner.openrc init/netcombiner.sysv \
-		packaging/completion/netcombiner.bash packaging/scripts/*
+		packaging/completion/netcombiner.bash packaging/scripts/* packaging/freebsd/sdk/reinplace
 	cd packaging/test && shellcheck -x run within systemd sysv openrc installrpm
 	shellcheck -s dash -e SC3043 $$(grep -rlE '^#!/bin/sh|shellcheck shell' openwrt/netcombiner) openwrt/test/router/testdata/bin/*
 	cd openwrt && ../$(NPM)/.bin/eslint -c test/luci/eslint.config.mjs luci-*/htdocs test/luci
@@ -116,6 +118,12 @@ deb rpm: $(TOOLS)/nfpm ## a package into build/package: ARCH=amd64|arm64, VERSIO
 ipk apk: ## packages for OpenWrt into build/openwrt/ipk|apk, a feed: ARCH=aarch64_generic|…|all (LuCI), VERSION=1.2.3, KEY=secret key
 	ci/need zopfli
 	go run -C $(OPENWRT) . -repo $(CURDIR) -arch "$(ARCH)" -version "$(GIVEN)" -key "$(abspath $(KEY))" -out $(CURDIR)/build/openwrt/$@ $@
+
+.PHONY: freebsd-pkg
+freebsd-pkg: ## packages for FreeBSD, OPNsense and pfSense into build/freebsd/ABI, a repository: ARCH=amd64|arm64, ABI=14|15, VERSION=1.2.3, KEY=RSA key
+	ci/need bmake
+	go run -C $(FREEBSD) . -repo $(CURDIR) -arch "$(or $(ARCH),amd64)" -abi "$(or $(ABI),14)" -version "$(GIVEN)" \
+		-key "$(abspath $(KEY))" -out $(CURDIR)/build/freebsd
 
 .PHONY: package-test
 package-test: $(TOOLS)/nfpm ## try the packages and service files in a real Debian, made by debootstrap once

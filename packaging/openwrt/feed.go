@@ -8,7 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+
+	"netcombiner/packaging/gitversion"
 )
 
 // anyArch is OpenWrt's architecture of what runs everywhere.
@@ -51,8 +54,11 @@ func goFlags() string {
 type feed struct {
 	repo    string // of the daemon
 	folder  string // with a folder for each Makefile
-	version version
+	version gitversion.Version
 }
+
+// release is OpenWrt's count: that of a version is 1, and each commit adds one.
+func release(v gitversion.Version) string { return strconv.Itoa(v.After + 1) }
 
 // packages builds those of an architecture.
 func (f feed) packages(arch string) ([]*Package, error) {
@@ -96,7 +102,7 @@ func (f feed) build(dir, out, arch string) error {
 	// What a recipe's shell writes is to be read by all, whoever builds.
 	command := exec.Command("sh", "-c", `umask 022 && exec make "$@"`, "make", "-s", "--no-print-directory", "-C", dir, "pack",
 		"TOPDIR="+filepath.Join(f.repo, "packaging/openwrt/sdk"), "REPO="+f.repo, "OUT="+out, "ARCH="+arch,
-		"PKG_VERSION="+f.version.number, "PKG_RELEASE="+f.version.release, "GO_FLAGS="+goFlags())
+		"PKG_VERSION="+f.version.Number, "PKG_RELEASE="+release(f.version), "GO_FLAGS="+goFlags())
 	for _, one := range os.Environ() {
 		// What our own make was told is not for this one.
 		if !strings.HasPrefix(one, "MAKE") && !strings.HasPrefix(one, "MFLAGS") {
@@ -124,7 +130,7 @@ func (f feed) read(out string) ([]*Package, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Built, p.Commit = f.version.built, f.version.commit
+		p.Built, p.Commit = f.version.Built, f.version.Commit
 		all = append(all, p)
 	}
 	return all, nil

@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"netcombiner/packaging/gitversion"
 )
 
 // sampleVersion is that of the packages in testdata/feed.
-var sampleVersion = version{
-	number: "1.2.3", release: "4", commit: "0123456789abcdef0123456789abcdef01234567",
-	built: time.Unix(1700000000, 0),
+var sampleVersion = gitversion.Version{
+	Number: "1.2.3", After: 3, Commit: "0123456789abcdef0123456789abcdef01234567",
+	Built: time.Unix(1700000000, 0),
 }
 
 // need says that a tool is missing: where tests are made to count, that fails.

@@ -1,3 +1,7 @@
 module netcombiner/packaging/openwrt
 
 go 1.26.0
+
+replace netcombiner => ../..
+
+require netcombiner v0.0.0-00010101000000-000000000000

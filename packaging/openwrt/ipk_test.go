@@ -42,7 +42,7 @@ func untar(t *testing.T, packed []byte) (all []entry) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if head.Uid != 0 || head.Gid != 0 || head.Uname != "" || head.Gname != "" || !head.ModTime.Equal(sampleVersion.built) {
+		if head.Uid != 0 || head.Gid != 0 || head.Uname != "" || head.Gname != "" || !head.ModTime.Equal(sampleVersion.Built) {
 			t.Errorf("%s belongs to %d:%d (%q:%q), of %v", head.Name, head.Uid, head.Gid, head.Uname, head.Gname, head.ModTime)
 		}
 		all = append(all, entry{head, string(data)})

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"netcombiner/packaging/gitversion"
 )
 
 func main() {
@@ -34,12 +36,12 @@ func run(format, repo, arch, number, key, out string) error {
 	if repo, err = filepath.Abs(repo); err != nil {
 		return err
 	}
-	v, err := versionOf(repo, number)
+	v, err := gitversion.Of(repo, number)
 	if err != nil {
 		return err
 	}
-	if v.changed {
-		fmt.Fprintf(os.Stderr, "uncommitted changes are packed, too, as %s-r%s: commit them to pack a version that another can make again\n", v.number, v.release)
+	if v.Changed {
+		fmt.Fprintf(os.Stderr, "uncommitted changes are packed, too, as %s-r%s: commit them to pack a version that another can make again\n", v.Number, release(v))
 	}
 	packages, err := feed{repo: repo, folder: filepath.Join(repo, "openwrt"), version: v}.packages(arch)
 	if err != nil {
