@@ -8,12 +8,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"netcombiner/src/routing/nstest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func watch(t *testing.T, ns *nstest.NS) <-chan Event {
 	t.Helper()

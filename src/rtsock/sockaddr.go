@@ -1,6 +1,7 @@
 package rtsock
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -146,10 +147,6 @@ func maskBits(s sockaddr, addr netip.Addr) (n int, ok bool) {
 }
 
 func cString(b []byte) string {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
-	}
-	return string(b)
+	name, _, _ := bytes.Cut(b, []byte{0})
+	return string(name)
 }
