@@ -16,7 +16,7 @@ import (
 // layers lists every package with the layer it is in. A package may import
 // those of lower layers, and none of its own.
 var layers = [][]string{
-	{"superpacket", "kernels", "eventlog", "durable", "clients", "rtsock"},
+	{"superpacket", "kernels", "eventlog", "durable", "clients", "rtsock", "places"},
 	{"mono", "wire", "replay", "auth", "config", "control", "transport", "linkwatch", "tundevice", "routing/nstest", "service", "scrape"},
 	{"token", "packet", "congestion", "quota", "handshake", "udpsocket", "transport/transporttest", "tundevice/tuntest", "routing", "testbed/link", "testbed/netns"},
 	{"path", "exchange", "session", "setup", "simnet", "transport/udp", "transport/tcp", "transport/ip", "daemon", "testbed/emulator", "testbed/measure"},

@@ -10,7 +10,7 @@ _netcombiner_running() {
 
 _netcombiner_configured() {
 	local f
-	for f in /etc/netcombiner/*.conf; do
+	for f in /etc/netcombiner/*.conf /usr/local/etc/netcombiner/*.conf; do
 		[[ -e $f ]] && f=${f##*/} && echo "${f%.conf}"
 	done
 }
@@ -54,7 +54,7 @@ _netcombiner_value() {
 	direction) echo both send receive default ;;
 	scheduler) echo earliest greedy proportional redundant default ;;
 	transport) echo udp tcp ip ;;
-	bind) command ls /sys/class/net 2>/dev/null ;;
+	bind) command ls /sys/class/net 2>/dev/null || ifconfig -l ;;
 	metric | rate | quota | quotareset) echo default ;;
 	esac
 }

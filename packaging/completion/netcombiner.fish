@@ -9,7 +9,7 @@ function __netcombiner_running
 end
 
 function __netcombiner_configured
-    for f in /etc/netcombiner/*.conf
+    for f in /etc/netcombiner/*.conf /usr/local/etc/netcombiner/*.conf
         basename $f .conf
     end
 end

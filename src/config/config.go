@@ -41,6 +41,7 @@ type Interface struct {
 	Suite     string         // one of Suites
 	Scheduler string         // "earliest", "greedy", "proportional", "redundant"
 	Routing   Routing
+	Egress    Egress
 	// AuthenticateAddresses binds both ends' addresses and ports into every
 	// MAC (the paper's 2.2.2): only where no NAT stands between.
 	AuthenticateAddresses bool
@@ -74,6 +75,16 @@ const (
 	RoutingPortal Routing = "portal" // the client holds the remote's public address
 )
 
+// Egress says how a path leaves by its own WAN on FreeBSD, where no socket can be
+// bound to an interface. Linux has EgressAuto alone, and needs no more.
+type Egress string
+
+const (
+	EgressAuto Egress = "auto" // by a FIB where there is one to have, else by pf
+	EgressFIB  Egress = "fib"  // a routing table of its own (setfib(2))
+	EgressPF   Egress = "pf"   // route-to in our anchor of pf
+)
+
 // Direction says which way a path carries data.
 type Direction string
 
@@ -85,11 +96,15 @@ const (
 
 // Path is a [Path] section: one way from the local portal to the remote.
 type Path struct {
-	Name       string     // unique; default path1, path2, …
-	Transport  string     // "udp", "tcp", "ip"
-	Protocol   uint8      // IP protocol number of ip; else 0
-	Device     string     // Bind, when it names an interface
-	Source     netip.Addr // Bind, when it is an address
+	Name      string     // unique; default path1, path2, …
+	Transport string     // "udp", "tcp", "ip"
+	Protocol  uint8      // IP protocol number of ip; else 0
+	Device    string     // Bind, when it names an interface
+	Source    netip.Addr // Bind, when it is an address
+	// Gateway is the WAN's next hop, on FreeBSD, where neither a route nor a DHCP
+	// lease tells it: at most one address of each IP version. An IPv6 one may be
+	// link-local, and has no zone: it is on the WAN's own link.
+	Gateway    []netip.Addr
 	Remote     HostPort
 	Congestion string    // "bbr", "newreno", "none"; on tcp always "none": the kernel's TCP does it
 	RateDown   int64     // bit/s, 0: no ceiling

@@ -41,6 +41,7 @@ var (
 
 // source is what a Config was made of.
 type source struct {
+	system   string // that it is for
 	name     string // of the file
 	sections []section
 }
@@ -92,9 +93,9 @@ func (c *Config) named() []section {
 // rebuild makes the configuration of sections. Key and all that a file may have
 // lost meanwhile stay as they are.
 func (c *Config) rebuild(sections []section) (*Config, Errors) {
-	p := &parser{name: c.source.name, readFile: func(string) ([]byte, error) { return []byte(c.Interface.Key.Base64()), nil }}
+	p := &parser{system: c.source.system, name: c.source.name, readFile: func(string) ([]byte, error) { return []byte(c.Interface.Key.Base64()), nil }}
 	next := p.build(sections)
-	next.source = source{c.source.name, sections}
+	next.source = source{c.source.system, c.source.name, sections}
 	return next, p.errs
 }
 

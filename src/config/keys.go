@@ -31,6 +31,9 @@ var interfaceFields = []field[Interface]{
 	{name: "Routing", set: func(i *Interface, v string) error {
 		return OneOf(&i.Routing, v, "not a kind of routing", RoutingNone, RoutingNAT, RoutingPortal)
 	}},
+	{name: "Egress", set: func(i *Interface, v string) error {
+		return OneOf(&i.Egress, v, "not a way out", EgressAuto, EgressFIB, EgressPF)
+	}},
 	{name: "AuthenticateAddresses", set: func(i *Interface, v string) error {
 		var answer string
 		err := OneOf(&answer, v, "neither yes nor no", "yes", "no")
@@ -68,6 +71,7 @@ var pathFields = []field[Path]{
 	{name: "Transport", set: func(p *Path, v string) error { return OneOf(&p.Transport, v, "not a transport", "udp", "tcp", "ip") }},
 	{name: "Protocol", set: func(p *Path, v string) (err error) { p.Protocol, err = parseProtocol(v); return }},
 	{name: "Bind", set: setBind},
+	{name: "Gateway", set: func(p *Path, v string) (err error) { p.Gateway, err = list(v, parseHostAddress); return }},
 	{name: "Remote", set: func(p *Path, v string) (err error) { p.Remote, err = parseRemote(v); return }},
 	{name: "Congestion", set: func(p *Path, v string) error {
 		return OneOf(&p.Congestion, v, "not a congestion controller", "bbr", "newreno", "none")

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"unicode/utf8"
 )
@@ -46,6 +47,7 @@ func Parse(name string, r io.Reader) (*Config, error) {
 
 // parser collects what is wrong while it reads on.
 type parser struct {
+	system   string // as runtime.GOOS has it
 	name     string
 	readFile func(path string) ([]byte, error)
 	errs     Errors
@@ -66,11 +68,16 @@ type entry struct {
 }
 
 func parse(name string, text []byte, readFile func(string) ([]byte, error)) (*Config, error) {
-	p := &parser{name: name, readFile: readFile}
+	return parseFor(runtime.GOOS, name, text, readFile)
+}
+
+// parseFor is parse on a system of that name.
+func parseFor(system, name string, text []byte, readFile func(path string) ([]byte, error)) (*Config, error) {
+	p := &parser{system: system, name: name, readFile: readFile}
 	var c *Config
 	if sections, ok := p.scan(text); ok {
 		c = p.build(sections)
-		c.source = source{p.name, sections}
+		c.source = source{p.system, p.name, sections}
 		p.errs.sort()
 		p.locate(sections)
 	}

@@ -12,7 +12,7 @@ const MaxPaths = 64
 // build makes the Config of sections: every value by itself first, then what
 // must fit together.
 func (p *parser) build(sections []section) *Config {
-	c := &Config{Interface: Interface{Suite: "auto", Scheduler: "earliest", Log: "text", Routing: RoutingNone, Offload: true, MemoryLimit: DefaultMemoryLimit}}
+	c := &Config{Interface: Interface{Suite: "auto", Scheduler: "earliest", Log: "text", Routing: RoutingNone, Egress: EgressAuto, Offload: true, MemoryLimit: DefaultMemoryLimit}}
 	var own given
 	var paths, listens, bypasses []given
 	for _, s := range sections {
@@ -49,6 +49,7 @@ func (p *parser) build(sections []section) *Config {
 	}
 	p.checkSections(c, own, paths, listens, bypasses)
 	p.checkPaths(c.Paths, paths)
+	p.checkWaysOut(c, own, paths)
 	p.checkListens(c.Listens, listens)
 	p.checkMetrics(&c.Interface, own, c.Listens, listens)
 	p.checkBypasses(c, own, bypasses)

@@ -15,39 +15,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
+
+	"netcombiner/src/places"
 )
 
-// Dir is where sockets and lock files are. The environment variable
-// NETCOMBINER_RUN_DIR moves it: two portals on one host (in network
-// namespaces, say) may then both be called nc0.
-var Dir = runDir()
+// Dir is where sockets and lock files are. Two portals on one host (in network
+// namespaces, say) that have folders of their own may both be called nc0.
+var Dir = places.Run()
 
-func runDir() string {
-	if dir := os.Getenv("NETCOMBINER_RUN_DIR"); dir != "" {
-		return dir
-	}
-	return "/var/run/netcombiner"
-}
-
-// StateDir is where tunnels keep what must outlive a reboot. The environment
-// variable NETCOMBINER_STATE_DIR moves it.
-var StateDir = stateDir()
-
-func stateDir() string {
-	if dir := os.Getenv("NETCOMBINER_STATE_DIR"); dir != "" {
-		return dir
-	}
-	if runtime.GOOS == "freebsd" {
-		return "/var/db/netcombiner" // hier(7)
-	}
-	if varDir, err := filepath.EvalSymlinks("/var"); err == nil && varDir == "/tmp" {
-		return "/etc/netcombiner" // OpenWrt: what is in /var is in memory
-	}
-	return "/var/lib/netcombiner"
-}
+// StateDir is where tunnels keep what must outlive a reboot.
+var StateDir = places.State()
 
 // QuotaPath is where the quotas of an interface's paths are counted.
 func QuotaPath(iface string) string { return filepath.Join(StateDir, iface+".quota") }

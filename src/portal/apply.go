@@ -3,6 +3,7 @@ package portal
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"netcombiner/src/config"
@@ -111,7 +112,7 @@ func (k *keeper) follow(now mono.Time, c config.Path) error {
 	case k.stop == nil:
 		k.config = c
 		return k.start(now)
-	case k.config != c:
+	case !reflect.DeepEqual(k.config, c):
 		return k.set(c)
 	}
 	return nil

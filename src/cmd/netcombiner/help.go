@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"netcombiner/src/places"
 )
 
 const runHelp = `Usage: netcombiner [-f] [--config FILE] IFACE
@@ -74,11 +76,11 @@ func (a *app) help(args []string) error {
 		if !ok {
 			return usageError(fmt.Sprintf("help: no command %q", args[0]))
 		}
-		fmt.Fprintf(a.out, "Usage: %s\n\n%s.\n%s", usageLine(c), strings.ToUpper(c.summary[:1])+c.summary[1:], c.help)
+		fmt.Fprintf(a.out, "Usage: %s\n\n%s.\n%s", usageLine(c), strings.ToUpper(c.summary[:1])+c.summary[1:], here(c.help, places.Config))
 		return nil
 	}
 	var b strings.Builder
-	b.WriteString(runHelp + "\nOther commands:\n")
+	b.WriteString(here(runHelp, places.Config) + "\nOther commands:\n")
 	for _, c := range commands {
 		fmt.Fprintf(&b, "  %-39s %s\n", usageLine(c)[len("netcombiner "):], c.summary)
 	}
@@ -86,10 +88,16 @@ func (a *app) help(args []string) error {
 Exit status: 0 done, 1 it failed (one line on stderr says why), 2 wrong usage
 or configuration. NETCOMBINER_RUN_DIR moves /var/run/netcombiner, where each
 tunnel has its control socket; NETCOMBINER_STATE_DIR moves the directory where
-quotas are counted, /var/lib/netcombiner on most systems.
+quotas are counted, ` + places.State() + `.
 `)
 	fmt.Fprint(a.out, b.String())
 	return nil
+}
+
+// here makes a text that speaks of Linux's folder of configurations speak of this
+// system's.
+func here(text, config string) string {
+	return strings.ReplaceAll(text, "/etc/netcombiner", config)
 }
 
 func usageLine(c command) string {

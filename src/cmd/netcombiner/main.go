@@ -18,6 +18,7 @@ import (
 
 	"netcombiner/src/config"
 	"netcombiner/src/daemon"
+	"netcombiner/src/places"
 	"netcombiner/src/service"
 	"netcombiner/src/setup"
 	"netcombiner/src/tundevice"
@@ -47,7 +48,7 @@ type app struct {
 }
 
 func newApp() *app {
-	return &app{os.Stdin, os.Stdout, os.Stderr, "/etc/netcombiner", system(), service.This, (*app).setupHost}
+	return &app{os.Stdin, os.Stdout, os.Stderr, places.Config, system(), service.This, (*app).setupHost}
 }
 
 // command is a word that may stand in the place of an interface.
