@@ -60,6 +60,8 @@ type System struct {
 type TUN interface {
 	tundevice.Device
 	File() *os.File
+	// Leave gives this process's part of the File up, once another one has it.
+	Leave() error
 }
 
 // PortalOptions is what a portal is made of.

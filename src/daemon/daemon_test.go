@@ -61,6 +61,7 @@ type device struct {
 }
 
 func (d *device) File() *os.File { return nil }
+func (d *device) Leave() error   { return nil }
 func (d *device) Close() error {
 	d.once.Do(func() { _ = d.host.step("close TUN") })
 	return d.TUN.Close()

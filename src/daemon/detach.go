@@ -66,8 +66,6 @@ func Detach(o Options) error {
 	if err != nil {
 		return errors.Join(err, t.stop())
 	}
-	// The TUN is not closed: on some systems that would take the interface
-	// down. It ends with this process, and lives on in the child.
 	return lock.Leave()
 }
 
@@ -103,9 +101,14 @@ func (t *tunnel) handOver(lock *control.Lock, dev TUN, interrupts <-chan os.Sign
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting the background process: %w", err)
 	}
-	// Only the child holds its ends now: its death is the end of the report.
+	// Only the child holds its ends now: its death is the end of the report, and
+	// FreeBSD would have it wait for us before it may remove the interface.
 	childReport.Close()
 	childConfig.Close()
+	if err := dev.Leave(); err != nil {
+		_ = cmd.Process.Kill()
+		return errors.Join(err, cmd.Wait())
+	}
 	go func() { // a long file does not fit into the pipe at once
 		_, _ = feed.Write(t.ConfigText)
 		feed.Close()

@@ -63,13 +63,19 @@ func (s *system) file() *os.File {
 	return s.f
 }
 
+// leave closes the file: the interface is as long as anybody has it.
+func (s *system) leave() error { return s.f.Close() }
+
 // close takes back what was asked of an interface that may stay: who opens it
 // next need not know super-packets.
 func (s *system) close() error {
 	if s.raw != nil && !s.handed.Load() {
 		_ = s.raw.Control(func(fd uintptr) { _ = unix.IoctlSetInt(int(fd), unix.TUNSETOFFLOAD, 0) })
 	}
-	return s.f.Close()
+	if err := s.f.Close(); !errors.Is(err, os.ErrClosed) { // it was left
+		return err
+	}
+	return nil
 }
 
 // start readies the file for Read and Write.

@@ -29,10 +29,11 @@ type TUN struct {
 
 var _ Device = (*TUN)(nil)
 
-// Create makes the interface, without addresses and down. One that somebody
-// else made to last (ip tuntap add, netifd) and that no process holds is taken
-// as it is, but for its MTU, and outlives the TUN. Its errors say what a person
-// can do about them.
+// Create makes the interface, without addresses and down. On Linux one that
+// somebody else made to last (ip tuntap add, netifd) and that no process holds is
+// taken as it is, but for its MTU, and outlives the TUN; on FreeBSD one that a
+// killed process of ours has left is made anew. Its errors say what a person can
+// do about them.
 func Create(name string, o Options) (*TUN, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
@@ -55,8 +56,14 @@ func FromFile(f *os.File, name string, o Options) (*TUN, error) {
 }
 
 // File is the TUN's file, to be inherited by a child process. It stays t's
-// own. The interface lives until the last process closes it.
+// own. The interface lives until the last process closes it; on FreeBSD, where it
+// would stay for ever, until a Close.
 func (t *TUN) File() *os.File { return t.file() }
+
+// Leave gives up the TUN's File, which another process has inherited and goes on
+// with. Read and Write are at an end. Close still may, and should where that
+// process has failed, remove what it left of the interface.
+func (t *TUN) Leave() error { return t.leave() }
 
 // Name is the interface's name.
 func (t *TUN) Name() string { return t.name }

@@ -11,6 +11,9 @@ import (
 	"netcombiner/src/superpacket"
 )
 
+// CleanUp has nothing to do: a TUN goes with its process.
+func CleanUp(string) (undone []string, err error) { return nil, nil }
+
 const clonePath = "/dev/net/tun"
 
 func create(name string, o Options) (*TUN, error) {

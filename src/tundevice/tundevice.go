@@ -4,7 +4,8 @@
 // A TUN lives as long as a process holds its file. Create makes one; File and
 // FromFile hand it from the process that started the daemon to the daemon;
 // Configure gives it addresses and brings it up. Whoever deletes it from
-// outside (ip link del nc0) ends the daemon: Read returns ErrGone.
+// outside (ip link del nc0, ifconfig nc0 destroy) ends the daemon: Read returns
+// ErrGone. FreeBSD keeps what a killed process leaves: CleanUp is for that.
 //
 // On Linux the kernel hands over, and is handed, many packets in one piece
 // (package superpacket) where it can. What it takes is probed at the start, and

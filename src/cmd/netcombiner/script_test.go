@@ -224,6 +224,7 @@ type fileTUN struct {
 }
 
 func (t fileTUN) File() *os.File { return t.file }
+func (t fileTUN) Leave() error   { return t.file.Close() }
 
 func (p testPortal) Apply(*config.Config) error { return step("apply") }
 

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 
 	"netcombiner/src/config"
@@ -24,7 +26,7 @@ import (
 // system wires the daemon to the real host.
 func system() daemon.System {
 	return daemon.System{
-		CleanUp: daemon.CleanUpRouting,
+		CleanUp: cleanUp,
 		Inherit: daemon.InheritRouting,
 		CreateTUN: func(iface string, o tundevice.Options) (daemon.TUN, error) {
 			return tundevice.Create(iface, o)
@@ -38,6 +40,13 @@ func system() daemon.System {
 		NewPortal: newPortal,
 		Route:     daemon.Route,
 	}
+}
+
+// cleanUp undoes what a killed daemon has left: its routing, and on FreeBSD its TUN.
+func cleanUp(iface string) (undone []string, err error) {
+	routes, err := daemon.CleanUpRouting(iface)
+	device, notRemoved := tundevice.CleanUp(iface)
+	return slices.Concat(routes, device), errors.Join(err, notRemoved)
 }
 
 func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
