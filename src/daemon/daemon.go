@@ -70,6 +70,7 @@ type PortalOptions struct {
 	Config    *config.Config
 	Version   string
 	Device    tundevice.Device
+	Egress    *Egress // asked by sockets
 	Log       *slog.Logger
 }
 

@@ -296,6 +296,8 @@ type RouteOptions struct {
 	// carried out.
 	Changed <-chan chan<- struct{}
 	Status  func() control.Status // the running portal's
-	Beside  func(Beside)          // is told what goes beside the tunnel; may be nil
-	Log     *slog.Logger
+	// Settle is told routing.Routing.FIB once the routing is in force.
+	Settle func(fib func(device string, source netip.Addr) (table int, ok bool))
+	Beside func(Beside) // is told what goes beside the tunnel; may be nil
+	Log    *slog.Logger
 }

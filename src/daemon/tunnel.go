@@ -32,6 +32,7 @@ type tunnel struct {
 	current  atomic.Pointer[config.Config] // what runs
 	changed  chan chan<- struct{}          // to the routing: current changed
 	beside   atomic.Pointer[Beside]        // what goes beside the tunnel
+	egress   *Egress
 	scraped  scraped
 
 	undos  []undo // in the order in which they were made
@@ -55,7 +56,7 @@ type undo struct {
 
 func newTunnel(o Options, log *slog.Logger) *tunnel {
 	t := &tunnel{
-		Options: o, log: log, started: time.Now(), changed: make(chan chan<- struct{}),
+		Options: o, log: log, started: time.Now(), changed: make(chan chan<- struct{}), egress: newEgress(),
 		portalEnded: make(chan struct{}), downAsked: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	t.current.Store(o.Config)
@@ -117,7 +118,7 @@ func (t *tunnel) start(ctx context.Context, dev TUN) error {
 		return err
 	}
 	t.undoLater("the addresses", unconfigure)
-	portal, err := t.System.NewPortal(PortalOptions{t.Interface, t.Config, t.Version, dev, t.log})
+	portal, err := t.System.NewPortal(PortalOptions{t.Interface, t.Config, t.Version, dev, t.egress, t.log})
 	if err != nil {
 		return err
 	}
@@ -126,12 +127,14 @@ func (t *tunnel) start(ctx context.Context, dev TUN) error {
 		return err
 	}
 	unroute, err := t.System.Route(RouteOptions{
-		Interface: t.Interface, Config: t.Config, Current: t.config, Changed: t.changed, Status: portal.Status, Beside: func(b Beside) { t.beside.Store(&b) }, Log: t.log,
+		Interface: t.Interface, Config: t.Config, Current: t.config, Changed: t.changed, Status: portal.Status, Settle: t.egress.settle,
+		Beside: func(b Beside) { t.beside.Store(&b) }, Log: t.log,
 	})
 	if err != nil {
 		return fmt.Errorf("routing: %w", err)
 	}
 	t.undoLater("the routing", unroute)
+	t.egress.settle(nil) // where nothing is routed
 
 	if t.server, err = control.Serve(t.Interface, t); err != nil {
 		return err

@@ -67,7 +67,7 @@ func TestOverhead(t *testing.T) {
 		most  int
 	}{
 		{auth.Blake2s, udp.Transport{}, 60}, {auth.None, udp.Transport{}, 44},
-		{auth.Blake2s, ip.New(), 52}, {auth.None, ip.New(), 36},
+		{auth.Blake2s, ip.New(nil), 52}, {auth.None, ip.New(nil), 36},
 	} {
 		const inner = 1000
 		o := path.Outgoing{Header: wire.Header{Type: wire.TypeData, Sequence: 1}, Packet: &packet.Packet{Data: make([]byte, inner)}}

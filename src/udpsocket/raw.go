@@ -31,7 +31,7 @@ const ipv4Header = 20
 // that address and by bind only.
 func DialRaw(ctx context.Context, protocol uint8, bind transport.Bind, remote netip.Addr, o Options) (*Socket, error) {
 	remote = remote.Unmap()
-	conn, err := connectBy(ctx, rawNetwork(protocol, remote), bind, netip.AddrPortFrom(remote, 0), setDatagramOptions)
+	conn, err := connectBy(ctx, rawNetwork(protocol, remote), bind, netip.AddrPortFrom(remote, 0), o.FIB, setDatagramOptions)
 	if err != nil {
 		return nil, allowed(err)
 	}
@@ -89,8 +89,9 @@ func newRaw(conn *net.IPConn, remote netip.AddrPort, info bool, o Options) (*Soc
 	}
 	// Until it was bound or connected the socket got what came to anybody.
 	err = control(s.raw, func(fd int) error {
+		var rest [1]byte // with none at all FreeBSD says that there is something where nothing is
 		for range maxStray {
-			if _, _, err := unix.Recvfrom(fd, nil, unix.MSG_DONTWAIT); errors.Is(err, unix.EAGAIN) {
+			if _, _, err := unix.Recvfrom(fd, rest[:], unix.MSG_DONTWAIT); errors.Is(err, unix.EAGAIN) {
 				break
 			}
 		}
@@ -142,8 +143,8 @@ func (h *heads) readable(fd uintptr) bool {
 }
 
 // strip returns how many of the n bytes received in slot i are the message,
-// which it puts at the start of its Buf; 0: drop it. The length that the
-// header tells is not asked: FreeBSD has changed it by then.
+// which it puts at the start of its Buf; 0: drop it. The length that the header
+// tells is not asked: the kernel's own count is as good, and the same everywhere.
 func (h *heads) strip(i int, n uint32) uint32 {
 	first := h.headers[i][0]
 	length := uint32(first&15) * 4

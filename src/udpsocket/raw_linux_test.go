@@ -176,7 +176,7 @@ func TestRawStartsEmpty(t *testing.T) {
 	var second *Socket
 	check(t, router.Do(func() error {
 		to := netip.MustParseAddrPort("10.0.1.1:0")
-		conn, err := connectBy(t.Context(), rawNetwork(protocol, to.Addr()), transport.Bind{}, to, answerFirst)
+		conn, err := connectBy(t.Context(), rawNetwork(protocol, to.Addr()), transport.Bind{}, to, nil, answerFirst)
 		if err == nil {
 			second, err = newRaw(conn.(*net.IPConn), to, false, Options{})
 		}

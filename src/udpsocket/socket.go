@@ -57,6 +57,8 @@ type Options struct {
 	// Report, if not nil, is told why a socket sends without runs that should
 	// have them: the half of a sentence. It must not call the socket.
 	Report func(why string)
+	// FIB, if not nil, is asked by a dial that is bound to a WAN; see FIB.
+	FIB FIB
 }
 
 // Socket is a UDP or raw IP socket, and as such a transport.Flow. Its Send,
@@ -85,7 +87,7 @@ func (s *Socket) report(why string) {
 // sent and nothing waited for. It fails where bind's device does not exist or
 // has no way to remote yet; the error names both.
 func Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPort, o Options) (*Socket, error) {
-	conn, err := connectBy(ctx, "udp", bind, remote, setDatagramOptions)
+	conn, err := connectBy(ctx, "udp", bind, remote, o.FIB, setDatagramOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +99,10 @@ func Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPort, o Opt
 // address every message says in Local to which address it came, and leaves
 // from the one that its Local names.
 func Listen(ctx context.Context, local netip.AddrPort, o Options) (*Socket, error) {
-	local = unmap(local)
+	return listenUDP(ctx, unmap(local), o, listenNetwork("udp", local))
+}
+
+func listenUDP(ctx context.Context, local netip.AddrPort, o Options, network string) (*Socket, error) {
 	wildcard := local.Addr().IsUnspecified()
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		return control(raw, func(fd int) error {
@@ -109,8 +114,8 @@ func Listen(ctx context.Context, local netip.AddrPort, o Options) (*Socket, erro
 			return setDatagramOptions(fd, local.Addr().Is6())
 		})
 	}}
-	conn, err := config.ListenPacket(ctx, listenNetwork("udp", local), local.String())
-	if isWithoutIPv6(err, local) {
+	conn, err := config.ListenPacket(ctx, network, local.String())
+	if network == "udp" && isWithoutIPv6(err, local) {
 		return Listen(ctx, netip.AddrPortFrom(netip.IPv4Unspecified(), local.Port()), o)
 	}
 	if err != nil {
@@ -153,8 +158,8 @@ func newSocket(conn datagramConn, remote netip.AddrPort, info bool, o Options) (
 
 // Connect returns an ordinary connection, "udp" or "tcp", to remote by the way
 // out that bind names: for a question to a name server, say.
-func Connect(ctx context.Context, network string, bind transport.Bind, remote netip.AddrPort) (net.Conn, error) {
-	return connectBy(ctx, network, bind, remote, func(int, bool) error { return nil })
+func Connect(ctx context.Context, network string, bind transport.Bind, remote netip.AddrPort, fib FIB) (net.Conn, error) {
+	return connectBy(ctx, network, bind, remote, fib, func(int, bool) error { return nil })
 }
 
 // Local returns the address that the socket is bound to; its Addr is
@@ -175,62 +180,95 @@ func (s *Socket) Close() error {
 // connectBy opens a connection of network ("udp", "tcp", or one of rawNetwork) to
 // remote by the way out that bind names, after set put its options on the new
 // socket. Errors name remote and the way out.
-func connectBy(ctx context.Context, network string, bind transport.Bind, remote netip.AddrPort, set func(fd int, ipv6 bool) error) (net.Conn, error) {
-	conn, err := connect(ctx, network, bind, unmap(remote), set)
+func connectBy(ctx context.Context, network string, bind transport.Bind, remote netip.AddrPort, fib FIB, set func(fd int, ipv6 bool) error) (net.Conn, error) {
+	c := connector{network: network, bind: bind, remote: unmap(remote), fib: fib, set: set}
+	conn, err := c.connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s to %v%s: %w", network, remote, describe(bind), cause(err))
 	}
 	return conn, nil
 }
 
-func connect(ctx context.Context, network string, bind transport.Bind, remote netip.AddrPort, set func(fd int, ipv6 bool) error) (net.Conn, error) {
-	source := bind.Addr.Unmap()
-	if source.IsValid() && source.Is4() != remote.Addr().Is4() {
+// connector is what a connection is to be.
+type connector struct {
+	network string
+	bind    transport.Bind
+	remote  netip.AddrPort
+	fib     FIB
+	set     func(fd int, ipv6 bool) error
+}
+
+func (c *connector) connect(ctx context.Context) (conn net.Conn, err error) {
+	source := c.bind.Addr.Unmap()
+	if source.IsValid() && source.Is4() != c.remote.Addr().Is4() {
 		return nil, errors.New("the source address and the remote must both be IPv4 or both IPv6")
 	}
-	var own []netip.Addr // the addresses that bind's device has for this
-	if bind.Device != "" {
-		var err error
-		if own, err = addresses(bind.Device, remote.Addr()); err != nil {
-			return nil, err
+	if c.bind.Device == "" {
+		return c.connectFrom(ctx, source)
+	}
+	own, err := addresses(c.bind.Device, c.remote.Addr()) // that the device has for this
+	switch {
+	case err != nil:
+		return nil, err
+	case source.IsValid():
+		return c.connectFrom(ctx, source)
+	case len(own) == 0:
+		return nil, noAddress(c.bind.Device, c.remote)
+	case canBindToDevice:
+		return c.connectOwn(ctx, own)
+	}
+	for _, source := range suitable(own, c.remote.Addr()) {
+		if conn, err = c.connectFrom(ctx, source); !errors.Is(err, unix.EADDRNOTAVAIL) {
+			break // else it is not usable yet, or no more
 		}
-		if !source.IsValid() {
-			if len(own) == 0 {
-				return nil, noAddress(bind.Device, remote)
-			}
-			if !canBindToDevice {
-				source = own[0]
-			}
-		}
 	}
-	dialer := net.Dialer{
-		KeepAlive: -1, // package tcp sets its own
-		Control: func(_, _ string, raw syscall.RawConn) error {
-			return control(raw, func(fd int) error {
-				if bind.Device != "" {
-					if err := bindToDevice(fd, bind.Device); err != nil {
-						return err
-					}
-				}
-				return set(fd, remote.Addr().Is6())
-			})
-		},
-	}
-	if source.IsValid() {
-		dialer.LocalAddr = localAddr(network, source)
-	}
-	conn, err := dialer.DialContext(ctx, network, target(network, remote))
+	return conn, err
+}
+
+// connectOwn leaves the choice among the device's own addresses to the system.
+func (c *connector) connectOwn(ctx context.Context, own []netip.Addr) (net.Conn, error) {
+	conn, err := c.connectFrom(ctx, netip.Addr{})
 	if err != nil {
 		return nil, err
 	}
 	// Where the device's own address is not usable yet (an IPv6 one is not while
 	// the system looks for its duplicate) the kernel lends it another
 	// device's, to which no answer would find back.
-	if bind.Device != "" && !source.IsValid() && !slices.Contains(own, localOf(conn).Addr().WithZone("")) {
+	if !slices.Contains(own, localOf(conn).Addr().WithZone("")) {
 		conn.Close()
-		return nil, noAddress(bind.Device, remote)
+		return nil, noAddress(c.bind.Device, c.remote)
 	}
 	return conn, nil
+}
+
+// connectFrom connects from source, or from where the system will if that is not valid.
+func (c *connector) connectFrom(ctx context.Context, source netip.Addr) (net.Conn, error) {
+	table, chosen, err := c.table(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	dialer := net.Dialer{
+		KeepAlive: -1, // package tcp sets its own
+		Control: func(_, _ string, raw syscall.RawConn) error {
+			return control(raw, func(fd int) error {
+				if c.bind.Device != "" {
+					if err := bindToDevice(fd, c.bind.Device); err != nil {
+						return err
+					}
+				}
+				if chosen {
+					if err := setFIB(fd, table); err != nil {
+						return err
+					}
+				}
+				return c.set(fd, c.remote.Addr().Is6())
+			})
+		},
+	}
+	if source.IsValid() {
+		dialer.LocalAddr = localAddr(c.network, source)
+	}
+	return dialer.DialContext(ctx, c.network, target(c.network, c.remote))
 }
 
 // addresses returns the device's addresses that may speak to remote: of its

@@ -22,12 +22,14 @@ type StreamOptions struct {
 	// Congestion is the congestion control's name, such as "cubic" or "bbr".
 	// Empty leaves the system's default.
 	Congestion string
+	// FIB, if not nil, is asked by a dial that is bound to a WAN; see FIB.
+	FIB FIB
 }
 
 // DialStream connects to remote by the way out that bind names, waiting until
 // ctx ends.
 func DialStream(ctx context.Context, bind transport.Bind, remote netip.AddrPort, o StreamOptions) (*net.TCPConn, error) {
-	conn, err := connectBy(ctx, "tcp", bind, remote, func(fd int, _ bool) error { return setStreamOptions(fd, o) })
+	conn, err := connectBy(ctx, "tcp", bind, remote, o.FIB, func(fd int, _ bool) error { return setStreamOptions(fd, o) })
 	if err != nil {
 		return nil, err
 	}

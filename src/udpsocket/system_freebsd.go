@@ -3,6 +3,7 @@ package udpsocket
 import (
 	"fmt"
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,11 +13,14 @@ import (
 func receiveBatch(fd uintptr, hs []header) (int, unix.Errno) { return receiveEach(fd, hs) }
 func sendBatch(fd uintptr, hs []header) (int, unix.Errno)    { return sendEach(fd, hs) }
 
-// setDatagramOptions prepares a new UDP socket.
+// dualStack says that a socket of IPv6 serves IPv4 as well as one of its own.
+// Here it has no DF, and a packet that is too long would go in fragments.
+const dualStack = false
+
+// setDatagramOptions prepares a new UDP or raw IP socket.
 func setDatagramOptions(fd int, ipv6 bool) error {
 	// DF, and EMSGSIZE instead of fragments: the portal finds the path MTU
-	// itself (RFC 8899). Whether an IPv6 socket takes the IPv4 option for its
-	// mapped addresses depends on the release.
+	// itself (RFC 8899).
 	err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_DONTFRAG, 1)
 	if ipv6 {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 1)
@@ -32,11 +36,7 @@ func setDatagramOptions(fd int, ipv6 bool) error {
 // raiseBuffer asks for size bytes and steps down: FreeBSD refuses what is over
 // kern.ipc.maxsockbuf with ENOBUFS instead of giving what it can.
 func raiseBuffer(fd, option, size int) {
-	for ; size >= 64<<10; size /= 2 {
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, size) == nil {
-			return
-		}
-	}
+	stepDown(size, func(size int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, size) })
 }
 
 // setPacketInfo asks for packet information with every datagram.
@@ -62,12 +62,19 @@ func writePacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, from netip.Addr) 
 	return unix.CmsgSpace(4)
 }
 
-// canBindToDevice says that a socket is bound to the device's first address
-// instead. That alone does not choose the way out: a pf route-to rule for the
-// address does, or a FIB.
+// canBindToDevice says that a socket is bound to an address of the device's
+// instead. That alone does not choose the way out: its FIB does, or a route-to rule
+// of pf for the address.
 const canBindToDevice = false
 
 func bindToDevice(int, string) error { return nil }
+
+func setFIB(fd, table int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SETFIB, table); err != nil {
+		return fmt.Errorf("cannot leave by FIB %d (sysctl net.fibs says how many there are): %w", table, err)
+	}
+	return nil
+}
 
 const streamFlags = 0
 
@@ -77,10 +84,16 @@ const streamBuffer = 256 << 10
 
 func limitUnsent(fd, n int) {}
 
+// tcpMaxUnackTime is TCP_MAXUNACKTIME of netinet/tcp.h: seconds without progress.
+const tcpMaxUnackTime = 68
+
 // setStreamOptions prepares a TCP socket; package net has set TCP_NODELAY.
 func setStreamOptions(fd int, o StreamOptions) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, streamBuffer); err != nil {
 		return fmt.Errorf("cannot bound the send buffer: %w", err)
+	}
+	if seconds := int(o.DeadAfter / time.Second); seconds > 0 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, tcpMaxUnackTime, seconds) // FreeBSD 14; before, the portal alone finds out
 	}
 	return setCongestion(fd, o.Congestion)
 }

@@ -83,7 +83,10 @@ func writePacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, from netip.Addr) 
 	return unix.CmsgSpace(unix.SizeofInet4Pktinfo)
 }
 
-const canBindToDevice = true
+const (
+	dualStack       = true // a socket of IPv6 has DF on its IPv4 too
+	canBindToDevice = true
+)
 
 // bindToDevice makes the socket leave and receive by the named interface only.
 func bindToDevice(fd int, device string) error {
@@ -92,6 +95,9 @@ func bindToDevice(fd int, device string) error {
 	}
 	return nil
 }
+
+// setFIB is for where canBindToDevice is false.
+func setFIB(int, int) error { return nil }
 
 // streamFlags end a record with every write: the next one starts a new buffer
 // in the kernel instead of filling up the last to 64 KiB, which it does without

@@ -61,11 +61,12 @@ func newPortal(o daemon.PortalOptions) (daemon.Portal, error) {
 	sockets := udpsocket.Options{
 		NoOffload: !o.Config.Interface.Offload,
 		Report:    sayOnce(o.Log, "sending UDP datagrams without runs"),
+		FIB:       o.Egress.FIB,
 	}
 	return portal.New(portal.Options{
 		Config: o.Config, Version: o.Version, Device: o.Device, Log: o.Log, Links: links,
-		Transports: []transport.Transport{udp.Transport{Options: sockets}, tcp.Transport{}, ip.New()},
-		Resolve:    resolve,
+		Transports: []transport.Transport{udp.Transport{Options: sockets}, tcp.Transport{FIB: o.Egress.FIB}, ip.New(o.Egress.FIB)},
+		Resolve:    resolver{o.Egress}.resolve,
 		Addresses:  linkwatch.Addrs,
 		QuotaFile:  control.QuotaPath(o.Interface),
 	})
@@ -82,17 +83,20 @@ func sayOnce(log *slog.Logger, message string) func(why string) {
 	}
 }
 
+type resolver struct{ egress *daemon.Egress }
+
 // resolve finds a name's addresses by the way out that bind names: the tunnel,
 // which carries everybody else's questions, may be down just because the
-// answer changed. A resolver on this host is asked as usual.
-func resolve(ctx context.Context, host string, bind transport.Bind) ([]netip.Addr, error) {
+// answer changed. A resolver on this host is asked as usual, and so is any while
+// nothing is routed yet.
+func (r resolver) resolve(ctx context.Context, host string, bind transport.Bind) ([]netip.Addr, error) {
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		server, err := netip.ParseAddrPort(address)
-		if err != nil || server.Addr().IsLoopback() {
+		if err != nil || server.Addr().IsLoopback() || !r.egress.Settled() {
 			var d net.Dialer
 			return d.DialContext(ctx, network, address)
 		}
-		return udpsocket.Connect(ctx, network[:3], bind, server)
+		return udpsocket.Connect(ctx, network[:3], bind, server, r.egress.FIB)
 	}}
 	addresses, err := resolver.LookupNetIP(ctx, "ip", host)
 	for i, a := range addresses {

@@ -25,14 +25,16 @@ const Protocol = 253
 // Transport is the ip transport; New makes it.
 type Transport struct {
 	protocol uint8
-	options  udpsocket.Options
+	options  udpsocket.Options // FIB alone
 	dialled  *ways
 }
 
 var _ transport.Numbered = Transport{}
 
-// New returns a transport of the number Protocol.
-func New() Transport { return Transport{protocol: Protocol, dialled: &ways{}} }
+// New returns a transport of the number Protocol. fib may be nil.
+func New(fib udpsocket.FIB) Transport {
+	return Transport{protocol: Protocol, options: udpsocket.Options{FIB: fib}, dialled: &ways{}}
+}
 
 // Number returns the same transport with another protocol number; 0 stands for Protocol.
 func (t Transport) Number(protocol uint8) transport.Transport {
@@ -78,25 +80,22 @@ func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.A
 // Listen returns a listener for all remotes at local, whose port means
 // nothing. On :: it has two flows, one of IPv6 and one of IPv4.
 func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.Listener, error) {
-	addresses := []netip.Addr{local.Addr().Unmap()}
-	var sockets []*udpsocket.Socket
-	if addresses[0] == netip.IPv6Unspecified() {
-		addresses = append(addresses, netip.IPv4Unspecified())
+	listen := func(at netip.AddrPort) (*udpsocket.Socket, error) {
+		return udpsocket.ListenRaw(ctx, t.protocol, at.Addr(), t.options)
 	}
-	for _, at := range addresses {
-		s, err := udpsocket.ListenRaw(ctx, t.protocol, at, t.options)
-		if len(addresses) == 2 && at.Is6() && udpsocket.WithoutIPv6(err) {
-			continue
-		}
+	local = netip.AddrPortFrom(local.Addr().Unmap(), 0)
+	if local.Addr() == netip.IPv6Unspecified() {
+		l, err := udpsocket.ListenEach(local, listen)
 		if err != nil {
-			for _, s := range sockets {
-				s.Close()
-			}
 			return nil, err
 		}
-		sockets = append(sockets, s)
+		return l, nil
 	}
-	return udpsocket.NewListener(netip.AddrPortFrom(addresses[0], 0), sockets...), nil
+	s, err := listen(local)
+	if err != nil {
+		return nil, err
+	}
+	return udpsocket.NewListener(local, s), nil
 }
 
 // flow is a dialled flow: alone on its way until it is closed.

@@ -83,7 +83,7 @@ func TestContract(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			transporttest.Run(t, func(t *testing.T) transporttest.Setup {
-				tr := New()
+				tr := New(nil)
 				tr.options = test.options
 				router, server := twoMachines(t, tr)
 				from := func(host string) transport.Bind {
@@ -103,7 +103,7 @@ func TestContract(t *testing.T) {
 // On :: there is a flow for each IP version, and either answers where it was
 // asked.
 func TestBothVersions(t *testing.T) {
-	router, server := twoMachines(t, New())
+	router, server := twoMachines(t, New(nil))
 	l, err := server.Listen(t.Context(), portless("::"))
 	check(t, err)
 	defer l.Close()
@@ -139,7 +139,7 @@ func TestBothVersions(t *testing.T) {
 
 // Two flows that the kernel could not tell apart are one too many.
 func TestOneFlowOnAWay(t *testing.T) {
-	tr := New()
+	tr := New(nil)
 	router, _ := twoMachines(t, tr)
 	other := machine{tr.Number(200), router.ns}
 	eth0 := transport.Bind{Device: "eth0"}
@@ -171,7 +171,7 @@ func TestOneFlowOnAWay(t *testing.T) {
 
 func TestOverhead(t *testing.T) {
 	for addr, want := range map[string]int{"192.0.2.1": 20, "::ffff:192.0.2.1": 20, "2001:db8::1": 40} {
-		if got := New().Overhead(netip.MustParseAddr(addr)); got != want {
+		if got := New(nil).Overhead(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("Overhead(%s) = %d, want %d", addr, got, want)
 		}
 	}

@@ -31,6 +31,8 @@ type Transport struct {
 	// Congestion is the name of the system's congestion control to use, such
 	// as "cubic" or "bbr". Empty leaves its default.
 	Congestion string
+	// FIB, if not nil, is asked by a dial that is bound to a WAN.
+	FIB udpsocket.FIB
 }
 
 var _ transport.Transport = Transport{}
@@ -75,5 +77,5 @@ func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.
 }
 
 func (t Transport) options() udpsocket.StreamOptions {
-	return udpsocket.StreamOptions{DeadAfter: deadAfter, Congestion: t.Congestion}
+	return udpsocket.StreamOptions{DeadAfter: deadAfter, Congestion: t.Congestion, FIB: t.FIB}
 }
