@@ -31,11 +31,32 @@ const ipv4Header = 20
 // that address and by bind only.
 func DialRaw(ctx context.Context, protocol uint8, bind transport.Bind, remote netip.Addr, o Options) (*Socket, error) {
 	remote = remote.Unmap()
+	if err := checkRaw(protocol, remote.Is6()); err != nil {
+		return nil, err
+	}
+	if !canBindToDevice && bind == (transport.Bind{}) {
+		var err error
+		if bind.Addr, err = sourceTo(ctx, remote); err != nil {
+			return nil, err
+		}
+	}
 	conn, err := connectBy(ctx, rawNetwork(protocol, remote), bind, netip.AddrPortFrom(remote, 0), o.FIB, setDatagramOptions)
 	if err != nil {
 		return nil, allowed(err)
 	}
 	return newRaw(conn.(*net.IPConn), netip.AddrPortFrom(remote, 0), false, o)
+}
+
+// sourceTo is the address from which the system sends to remote. FreeBSD tells
+// no raw socket of IPv4 which that is; it would take what came to any.
+func sourceTo(ctx context.Context, remote netip.Addr) (netip.Addr, error) {
+	const discard = 9 // nothing is sent
+	conn, err := connectBy(ctx, "udp", transport.Bind{}, netip.AddrPortFrom(remote, discard), nil, func(int, bool) error { return nil })
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer conn.Close()
+	return localOf(conn).Addr(), nil
 }
 
 // ListenRaw returns a socket that receives the IP datagrams of the protocol
@@ -46,6 +67,9 @@ func DialRaw(ctx context.Context, protocol uint8, bind transport.Bind, remote ne
 // wildcard address answers leave from the address that its routing table picks.
 func ListenRaw(ctx context.Context, protocol uint8, local netip.Addr, o Options) (*Socket, error) {
 	local = local.Unmap()
+	if err := checkRaw(protocol, local.Is6()); err != nil {
+		return nil, err
+	}
 	wildcard := local.IsUnspecified()
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		return control(raw, func(fd int) error {

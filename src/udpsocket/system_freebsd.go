@@ -62,6 +62,20 @@ func writePacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, from netip.Addr) 
 	return unix.CmsgSpace(4)
 }
 
+// checkRaw reports why packets of that protocol would never leave: ipfw takes what
+// it does not know for an extension header of IPv6, and drops it.
+func checkRaw(protocol uint8, ipv6 bool) error {
+	on := func(name string) bool {
+		n, err := unix.SysctlUint32(name)
+		return err == nil && n != 0
+	}
+	const drops = "net.inet6.ip6.fw.deny_unknown_exthdrs"
+	if ipv6 && on("net.inet6.ip6.fw.enable") && on(drops) {
+		return fmt.Errorf("this host's ipfw drops IPv6 packets of protocol %d: sysctl %s=0 lets them pass, or use IPv4, or another Transport", protocol, drops)
+	}
+	return nil
+}
+
 // canBindToDevice says that a socket is bound to an address of the device's
 // instead. That alone does not choose the way out: its FIB does, or a route-to rule
 // of pf for the address.

@@ -3,6 +3,7 @@ package udp
 import (
 	"context"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -10,12 +11,22 @@ import (
 
 	"netcombiner/src/transport"
 	"netcombiner/src/transport/transporttest"
+	"netcombiner/src/tundevice/tuntest"
 	"netcombiner/src/udpsocket"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if err := tuntest.Loopback(netip.MustParsePrefix("127.0.0.2/32"), netip.MustParsePrefix("127.0.0.3/32"), netip.MustParsePrefix("127.0.0.4/32")); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestContract(t *testing.T) {
+	longest := 65488 // over IPv6 and the loopback interface, whose MTU is 65536
+	if runtime.GOOS == "freebsd" {
+		longest = 16336 // 16384
+	}
 	for _, test := range []struct{ name, at, from string }{
 		{"IPv4", "127.0.0.1:0", ""},
 		{"IPv4From", "127.0.0.1:0", "127.0.0.2"},
@@ -24,6 +35,9 @@ func TestContract(t *testing.T) {
 		{"IPv6Wildcard", "[::]:0", "::1"},
 		{"IPv4OnIPv6Wildcard", "[::]:0", "127.0.0.4"},
 	} {
+		if test.name == "IPv4OnIPv6Wildcard" && runtime.GOOS == "freebsd" {
+			continue // the second flow's; see udpsocket's TestListenEach
+		}
 		for mode, options := range map[string]udpsocket.Options{
 			"Offload":         {},
 			"Batches":         {NoOffload: true},
@@ -36,7 +50,7 @@ func TestContract(t *testing.T) {
 					s := transporttest.Setup{
 						Dialer: tr, Listener: tr,
 						At:      netip.MustParseAddrPort(test.at),
-						Longest: 65488, // over IPv6 and the loopback interface, whose MTU is 65536
+						Longest: longest,
 					}
 					if test.from != "" {
 						s.Bind.Addr = netip.MustParseAddr(test.from)
