@@ -83,7 +83,7 @@ Rate       = 2.5mbit
 	}
 	compareConfigs(t, got, &Config{
 		Interface: Interface{
-			Role: Local, Key: mustKey(t), MTU: 1400, Suite: "blake2s", Scheduler: "redundant", Routing: RoutingNAT,
+			Role: Local, Key: mustKey(t), MTU: 1400, Suite: "blake2s", Scheduler: "redundant", Routing: RoutingNAT, Egress: EgressAuto,
 			Address:               []netip.Prefix{netip.MustParsePrefix("172.19.152.3/31"), netip.MustParsePrefix("fd19:152::3/127")},
 			AuthenticateAddresses: true, MemoryLimit: 24 << 20, Metrics: netip.MustParseAddrPort("127.0.0.1:9487"), Log: "json",
 		},
@@ -110,7 +110,7 @@ func TestParseRemote(t *testing.T) {
 	}
 	compareConfigs(t, got, &Config{
 		Interface: Interface{
-			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "earliest", Routing: RoutingPortal, Offload: true, MemoryLimit: DefaultMemoryLimit, Log: "text",
+			Role: Remote, Key: mustKey(t), Suite: "auto", Scheduler: "earliest", Routing: RoutingPortal, Egress: EgressAuto, Offload: true, MemoryLimit: DefaultMemoryLimit, Log: "text",
 			PublicAddress: []netip.Addr{netip.MustParseAddr("203.0.113.9")}, KeepPorts: []uint16{22},
 		},
 		Listens: []Listen{
@@ -152,7 +152,7 @@ Remote = nowhere
 	want := `nc0.conf:1: stands before the first section; allowed: [Interface], [Path], [Listen], [Bypass] above it
 nc0.conf:3: Role = middle: not a role; allowed: local, remote
 nc0.conf:4: Key: 5 bytes long; allowed: 32 bytes in base64, the same on both portals (netcombiner genkey makes one)
-nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, AuthenticateAddresses, Offload, MemoryLimit, Metrics, Log, Fallback, PublicAddress, ClientInterface, KeepPorts
+nc0.conf:5: Kye: unknown in [Interface]; allowed: Role, Key, KeyFile, Address, MTU, Suite, Scheduler, Routing, Egress, AuthenticateAddresses, Offload, MemoryLimit, Metrics, Log, Fallback, PublicAddress, ClientInterface, KeepPorts
 nc0.conf:6: MTU = 500: not an MTU; allowed: auto, or 576 to 9000 bytes
 nc0.conf:7: Suite = rot13: not a suite; allowed: auto, blake2s, chacha20poly1305, aes128gcm, none
 nc0.conf:8: MTU: given twice, first on line 6; allowed: once in a section
