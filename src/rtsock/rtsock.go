@@ -179,50 +179,47 @@ func Each(b []byte, f func(Message)) error {
 	return nil
 }
 
+// layouts are the types of messages that concern us: how long the header is,
+// in bytes, and what reads it.
+var layouts = [...]struct {
+	header int
+	read   func(Kind, []byte) (m Message, concerns bool, err error)
+	kind   Kind
+}{
+	typeAdd:        {routeHeader, parseRoute, RouteAdd},
+	typeDelete:     {routeHeader, parseRoute, RouteDelete},
+	typeChange:     {routeHeader, parseRoute, RouteChange},
+	typeGet:        {routeHeader, parseRoute, RouteGet},
+	typeNewAddr:    {addrHeader, parseAddr, AddrAdd},
+	typeDelAddr:    {addrHeader, parseAddr, AddrDelete},
+	typeIfInfo:     {linkHeader, parseLink, LinkInfo},
+	typeIfAnnounce: {announceHeader, parseAnnounce, Arrived},
+}
+
 // parse reads one message of the given type.
 func parse(kind uint8, b []byte) (m Message, concerns bool, err error) {
-	least := map[uint8]int{
-		typeAdd: routeHeader, typeDelete: routeHeader, typeChange: routeHeader, typeGet: routeHeader,
-		typeNewAddr: addrHeader, typeDelAddr: addrHeader, typeIfInfo: linkHeader, typeIfAnnounce: announceHeader,
-	}[kind]
-	switch {
-	case least == 0:
+	if int(kind) >= len(layouts) || layouts[kind].read == nil {
 		return m, false, nil
-	case len(b) < least:
-		return m, false, fmt.Errorf("%d bytes, want %d or more", len(b), least)
-	case kind == typeIfAnnounce:
-		return parseAnnounce(b)
-	case kind == typeIfInfo:
-		return parseLink(b)
-	case kind == typeNewAddr:
-		return parseAddr(AddrAdd, b)
-	case kind == typeDelAddr:
-		return parseAddr(AddrDelete, b)
-	case kind == typeAdd:
-		return parseRoute(RouteAdd, b)
-	case kind == typeDelete:
-		return parseRoute(RouteDelete, b)
-	case kind == typeChange:
-		return parseRoute(RouteChange, b)
 	}
-	return parseRoute(RouteGet, b)
+	l := layouts[kind]
+	if len(b) < l.header {
+		return m, false, fmt.Errorf("%d bytes, want %d or more", len(b), l.header)
+	}
+	return l.read(l.kind, b)
 }
 
 // announceHeader is struct if_announcemsghdr: what all begin with, index u16,
 // name [16]byte, what u16.
 const announceHeader = 24
 
-func parseAnnounce(b []byte) (m Message, concerns bool, err error) {
-	m = Message{Index: int(binary.LittleEndian.Uint16(b[4:])), Device: cString(b[6:22])}
-	switch what := binary.LittleEndian.Uint16(b[22:]); what {
-	case 0:
-		m.Kind = Arrived
-	case 1:
+func parseAnnounce(arrived Kind, b []byte) (m Message, concerns bool, err error) {
+	const departure = 1
+	m = Message{Kind: arrived, Index: int(binary.LittleEndian.Uint16(b[4:])), Device: cString(b[6:22])}
+	what := binary.LittleEndian.Uint16(b[22:])
+	if what == departure {
 		m.Kind = Departed
-	default:
-		return m, false, nil
 	}
-	return m, m.Device != "", nil
+	return m, m.Device != "" && what <= departure, nil
 }
 
 // linkHeader is struct if_msghdr: what all begin with, addresses i32, flags
@@ -234,7 +231,7 @@ const (
 	linkData   = 16
 )
 
-func parseLink(b []byte) (m Message, concerns bool, err error) {
+func parseLink(kind Kind, b []byte) (m Message, concerns bool, err error) {
 	const up, loopback, pointToPoint, running = 0x1, 0x8, 0x10, 0x40
 	const carrierLost = 1 // 0 is unknown, 2 is up
 	header := linkData + int(binary.LittleEndian.Uint16(b[linkData+6:]))
@@ -243,7 +240,7 @@ func parseLink(b []byte) (m Message, concerns bool, err error) {
 	}
 	flags := binary.LittleEndian.Uint32(b[8:])
 	m = Message{
-		Kind:         LinkInfo,
+		Kind:         kind,
 		Index:        int(binary.LittleEndian.Uint16(b[12:])),
 		Up:           flags&up != 0 && flags&running != 0 && b[linkData+4] != carrierLost,
 		Loopback:     flags&loopback != 0,

@@ -130,6 +130,8 @@ func TestWhatIsPassedOver(t *testing.T) {
 		"another family":            routeOf(Up, dst, []byte{16, 17, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0}),
 		"no destination":            routeOf(Up, 2, ip4(192, 0, 2, 1)),
 		"a failed look-up":          {8, 0, version, 7, 0, 0, 0, 0},
+		"an announcement of what?":  {24, 0, version, typeIfAnnounce, 3, 0, 'e', 'm', '1', 22: 2, 23: 0},
+		"one of no name":            {24, 0, version, typeIfAnnounce, 3, 23: 0},
 		"a message of the future":   {4, 0, version, 99},
 	} {
 		if got := read(t, b); got != nil {
@@ -291,4 +293,15 @@ func FuzzEach(f *testing.F) {
 			t.Fatalf("%d messages of %d bytes", count, len(b))
 		}
 	})
+}
+
+// A router may have a million routes, and each look at its tables reads them all.
+func BenchmarkEach(b *testing.B) {
+	dump := bytes.Repeat(routeOf(Up|Gateway, dstGateMask, ip4(192, 0, 2, 0), ip4(192, 0, 2, 1), ip4(255, 255, 255, 0)), 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := Each(dump, func(Message) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
