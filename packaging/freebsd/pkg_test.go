@@ -142,6 +142,22 @@ func TestPortSaysWhatIsPacked(t *testing.T) {
 	}
 }
 
+// The first of a version has no revision, whichever way it is packed.
+func TestFirstOfAVersion(t *testing.T) {
+	first := sampleVersion
+	first.After = 0
+	for _, p := range samplesOf(t, first) {
+		if p.Version != "1.2.3" {
+			t.Errorf("%s is %s", p.Name, p.Version)
+		}
+		for _, dep := range p.Deps {
+			if dep.Version != "1.2.3" {
+				t.Errorf("%s needs %s %s", p.Name, dep.Name, dep.Version)
+			}
+		}
+	}
+}
+
 func TestPagesAreForEveryProcessor(t *testing.T) {
 	all := samples(t)
 	r := readBack(t, all["pfSense-pkg-sample"])
