@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,7 +35,7 @@ import (
 // is a double (below); with NC_SYSTEM=tun the TUN is real, with NC_SYSTEM=real all is,
 // in network namespaces of the script's own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"netcombiner": func() {
+	programs["netcombiner"] = func() {
 		a := newApp()
 		a.configDir = os.Getenv("NC_CONFIG_DIR")
 		a.system = testSystem()
@@ -41,8 +44,18 @@ func TestMain(m *testing.M) {
 			a.setup = testSetup
 		}
 		os.Exit(a.main(os.Args[1:]))
-	}})
+	}
+	testscript.Main(m, programs)
 }
+
+// programs are what scripts may run, and words what they may say, besides
+// testscript's own. FreeBSD adds some.
+var (
+	programs = map[string]func(){}
+	words    = map[string]func(*testscript.TestScript, bool, []string){
+		"status": cmdStatus, "await": cmdAwait, "signal": cmdSignal, "sleep": cmdSleep, "device": cmdDevice,
+	}
+)
 
 func TestScripts(t *testing.T) {
 	defer goleak.VerifyNone(t)
@@ -67,15 +80,19 @@ func TestScripts(t *testing.T) {
 			})
 		},
 		Condition: func(name string) (bool, error) {
+			switch name {
+			case "root":
+				return os.Getuid() == 0, nil
+			case "freebsd":
+				return runtime.GOOS == name, nil
+			}
 			if name == "namespaces" { // root that may make namespaces and TUNs
 				_, err := os.Stat("/dev/net/tun")
 				return os.Getuid() == 0 && err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %s", name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": cmdStatus, "await": cmdAwait, "signal": cmdSignal, "sleep": cmdSleep,
-		},
+		Cmds: words,
 	})
 }
 
@@ -108,6 +125,21 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("waited too long for %s", args[0])
+		}
+	}
+}
+
+// cmdDevice looks for an interface that has all of these addresses: device nc0
+// 192.0.2.1/24; with ! for none of that name.
+func cmdDevice(ts *testscript.TestScript, neg bool, args []string) {
+	device, err := net.InterfaceByName(args[0])
+	if (err == nil) == neg {
+		ts.Fatalf("interface %s: %v", args[0], err)
+	}
+	for _, want := range args[1:] {
+		have, err := device.Addrs()
+		if err != nil || !slices.ContainsFunc(have, func(a net.Addr) bool { return a.String() == want }) {
+			ts.Fatalf("interface %s has %v, not %s: %v", args[0], have, want, err)
 		}
 	}
 }
