@@ -1,8 +1,10 @@
 package routing
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -14,6 +16,10 @@ import (
 // system is the host's kernel, or in tests a double of it. make and unmake may
 // be called again: what is there already, or gone already, is no error.
 type system interface {
+	// needs says whether there may be something to do for what spec asks for.
+	needs(spec Spec) bool
+	// plan is what spec needs on host; see Plan. made are the steps in force.
+	plan(spec Spec, host Host, slot int, made ...index) (planned, error)
 	boot() (string, error)
 	// lock waits until no other process is at work on the same directory.
 	lock(dir string) (unlock func(), err error)
@@ -32,7 +38,9 @@ type system interface {
 	// setFamilies looks nft sets up; see Host.Sets.
 	setFamilies(sets []config.NFTSet) map[config.NFTSet]string
 	// warnings looks for what may stop the tunnel's packets.
-	warnings(iface string) []string
+	warnings(iface string, steps []Step) []string
+	// watch tells when to ask whether the routing is Intact; see Watch.
+	watch(ctx context.Context, concerns func(table string) bool) (<-chan struct{}, error)
 }
 
 // Routing is what one tunnel has changed. Its methods may be called from any
@@ -47,16 +55,22 @@ type Routing struct {
 	named   []config.NFTSet          // that bypasses ask for…
 	sets    map[config.NFTSet]string // …and of which these were there: as Host's
 	lacking error                    // what could not be done, though the tunnel works without
+	fibs    map[WAN]int              // FreeBSD: of sockets that are bound so
+	notes   []string
 }
+
+// Needed says whether a configuration asks for something of the host's routing,
+// or may once it has changed: without, there is no need of an Apply.
+func Needed(c *config.Config) bool { return host().needs(SpecOf("", c)) }
 
 // Apply carries out what spec asks for. When it fails it has undone all. dir
 // is where journals are: control.Dir, but in tests.
-func Apply(dir string, spec Spec) (*Routing, error) { return apply(kernel{}, dir, spec) }
+func Apply(dir string, spec Spec) (*Routing, error) { return apply(host(), dir, spec) }
 
 // Cleanup undoes what a killed process left of the tunnel's routing, if there
 // is something. undone are the commands that would have done the same, in
 // order.
-func Cleanup(dir, iface string) (undone []string, err error) { return cleanup(kernel{}, dir, iface) }
+func Cleanup(dir, iface string) (undone []string, err error) { return cleanup(host(), dir, iface) }
 
 // Inherit does what Cleanup does before a start, but leaves the ruleset to the
 // Apply that follows, which replaces it in one transaction. Without any for a
@@ -65,14 +79,14 @@ func Cleanup(dir, iface string) (undone []string, err error) { return cleanup(ke
 // take the acknowledgements of what was lost meanwhile for invalid and never
 // translate one again. kept says that there is a ruleset, which Cleanup still
 // undoes if it does not come to an Apply.
-func Inherit(dir, iface string) (kept bool, err error) { return inherit(kernel{}, dir, iface) }
+func Inherit(dir, iface string) (kept bool, err error) { return inherit(host(), dir, iface) }
 
 func apply(sys system, dir string, spec Spec) (*Routing, error) {
 	if err := tundevice.CheckName(spec.Interface); err != nil {
 		return nil, err
 	}
 	r := &Routing{system: sys, dir: dir, journal: journal{Interface: spec.Interface}}
-	if spec.Mode == config.RoutingNone || spec.Mode == "" {
+	if !sys.needs(spec) {
 		return r, nil // hands off
 	}
 	boot, err := sys.boot()
@@ -91,7 +105,7 @@ func apply(sys system, dir string, spec Spec) (*Routing, error) {
 	if left, err := readJournal(r.path(), boot); err != nil {
 		return nil, err
 	} else if left != nil {
-		if slices.ContainsFunc(left.Steps, func(s Step) bool { return s.Ruleset == nil }) {
+		if slices.ContainsFunc(left.Steps, func(s Step) bool { return !s.stays() }) {
 			return nil, fmt.Errorf("interface %s: its routing is there already (%s): another process runs the tunnel, or Inherit was not called", spec.Interface, r.path())
 		}
 		r.journal.Steps = left.Steps
@@ -112,7 +126,7 @@ func apply(sys system, dir string, spec Spec) (*Routing, error) {
 func (r *Routing) Refresh(spec Spec) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if spec.Mode == config.RoutingNone || spec.Mode == "" {
+	if !r.system.needs(spec) && len(r.journal.Steps) == 0 {
 		return nil
 	}
 	unlock, err := r.system.lock(r.dir)
@@ -164,6 +178,28 @@ func (r *Routing) Bypasses() []Standing {
 	return slices.Clone(r.stands)
 }
 
+// FIB is, on FreeBSD, the routing table by which the packets of a socket leave
+// that is bound to a device, to an address, or not at all (both zero): for
+// SO_SETFIB. ok is false where that of the process will do, and on Linux. It is
+// known once Apply has returned, and may change with each Refresh.
+func (r *Routing) FIB(device string, source netip.Addr) (fib int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if fib, ok = r.fibs[WAN{Device: device}]; device != "" {
+		return fib, ok
+	}
+	fib, ok = r.fibs[WAN{Source: source}]
+	return fib, ok
+}
+
+// Notes says what is not as the configuration has it since the last look at the
+// host, a sentence each: a WAN without a gateway.
+func (r *Routing) Notes() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.notes)
+}
+
 // Warnings says what on the host may stop the tunnel's packets, a sentence
 // each. It changes nothing.
 func (r *Routing) Warnings() []string {
@@ -172,7 +208,7 @@ func (r *Routing) Warnings() []string {
 	if len(r.journal.Steps) == 0 {
 		return nil
 	}
-	list := r.system.warnings(r.journal.Interface)
+	list := r.system.warnings(r.journal.Interface, r.journal.Steps)
 	if r.lacking != nil {
 		list = append(list, r.lacking.Error())
 	}
@@ -187,6 +223,10 @@ func (r *Routing) undo(shared index) error {
 		return err
 	}
 	r.journal.Steps = nil
+	return r.dropJournal()
+}
+
+func (r *Routing) dropJournal() error {
 	if err := os.Remove(r.path()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing the routing journal: %w", err)
 	}
@@ -212,7 +252,7 @@ func inherit(sys system, dir, iface string) (kept bool, err error) {
 	err = withLeft(sys, dir, iface, func(r *Routing, shared index) error {
 		var rulesets, rest []Step
 		for _, step := range r.journal.Steps {
-			if step.Ruleset != nil {
+			if step.stays() {
 				rulesets = append(rulesets, step)
 			} else {
 				rest = append(rest, step)

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -63,13 +64,19 @@ func (f *fake) state() map[string]string {
 	return state
 }
 
-func (f *fake) boot() (string, error)                                { return "boot", nil }
-func (f *fake) lock(string) (func(), error)                          { return func() {}, nil }
-func (f *fake) check([]Step) error                                   { return nil }
-func (f *fake) warnings(string) []string                             { return nil }
-func (f *fake) present(s Step) (bool, error)                         { return f.there[key(s)], nil }
-func (f *fake) forget(g forgotten) error                             { f.forgot = append(f.forgot, g); return nil }
-func (f *fake) setFamilies([]config.NFTSet) map[config.NFTSet]string { return f.host.Sets }
+func (f *fake) boot() (string, error)            { return "boot", nil }
+func (f *fake) lock(string) (func(), error)      { return func() {}, nil }
+func (f *fake) check([]Step) error               { return nil }
+func (f *fake) warnings(string, []Step) []string { return nil }
+func (f *fake) needs(s Spec) bool                { return s.Mode != config.RoutingNone }
+func (f *fake) plan(s Spec, h Host, slot int, _ ...index) (planned, error) {
+	steps, err := Plan(s, h, slot)
+	return planned{steps: steps}, err
+}
+func (f *fake) watch(context.Context, func(string) bool) (<-chan struct{}, error) { return nil, nil }
+func (f *fake) present(s Step) (bool, error)                                      { return f.there[key(s)], nil }
+func (f *fake) forget(g forgotten) error                                          { f.forgot = append(f.forgot, g); return nil }
+func (f *fake) setFamilies([]config.NFTSet) map[config.NFTSet]string              { return f.host.Sets }
 func (f *fake) snapshot() (Host, error) {
 	h := f.host
 	h.Sysctl = map[string]string{}

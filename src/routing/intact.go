@@ -6,14 +6,14 @@ import (
 	"slices"
 
 	"netcombiner/src/config"
-	"netcombiner/src/linkwatch"
 )
 
 // Watch tells when to ask whether the routing is Intact: firewalls are loaded
-// anew, and Debian's begins with "flush ruleset". Until ctx ends; then the
-// channel closes. Without nftables it is nil.
+// anew, and Debian's begins with "flush ruleset". Of pf nobody tells: there it is
+// every half minute. Until ctx ends; then the channel closes. Where there is no
+// firewall to watch it is nil.
 func (r *Routing) Watch(ctx context.Context) (<-chan struct{}, error) {
-	return linkwatch.Tables(ctx, r.concerns)
+	return r.system.watch(ctx, r.concerns)
 }
 
 // concerns says whether something of ours is in an nftables table, or should be.
@@ -26,8 +26,8 @@ func (r *Routing) concerns(table string) bool {
 		slices.ContainsFunc(r.named, func(s config.NFTSet) bool { return s.Table == table })
 }
 
-// Intact says whether nft sets, chains beside them and our own table still are as
-// they were when the routing was last looked at; if not, a Refresh is due.
+// Intact says whether nft sets, chains beside them and our own table or anchor
+// still are as they were when the routing was last looked at; if not, a Refresh is due.
 func (r *Routing) Intact() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -35,8 +35,8 @@ func (r *Routing) Intact() bool {
 		return false
 	}
 	return !slices.ContainsFunc(r.journal.Steps, func(s Step) bool {
-		if s.Ruleset == nil && s.SetChain == nil {
-			return false // nftables has no part in it
+		if !s.stays() && s.SetChain == nil {
+			return false // no firewall has a part in it
 		}
 		there, err := r.system.present(s)
 		return err == nil && !there

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"netcombiner/src/durable"
 )
 
@@ -36,7 +38,7 @@ func readJournal(path, boot string) (*journal, error) {
 	}
 	var j journal
 	if err := json.Unmarshal(text, &j); err != nil {
-		return nil, fmt.Errorf("the routing journal %s is damaged: undo what `ip rule` shows as proto %d by hand, then remove it: %w", path, routeProtocol, err)
+		return nil, fmt.Errorf("the routing journal %s is damaged: undo %s by hand, then remove it: %w", path, undoByHand, err)
 	}
 	if j.Boot != boot {
 		return nil, nil
@@ -73,6 +75,19 @@ func (j *journal) write(path string) error {
 		return fmt.Errorf("writing the routing journal: %w", err)
 	}
 	return nil
+}
+
+// lockDir waits until no other process has the directory locked.
+func lockDir(dir string) (func(), error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the directory of the routing journal: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	return func() { f.Close() }, nil
 }
 
 // freeSlot returns the lowest slot that no other tunnel has.

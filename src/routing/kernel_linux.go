@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,14 +13,33 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"netcombiner/src/config"
+	"netcombiner/src/linkwatch"
 )
 
 // routeProtocol marks the rules and routes that this package makes: `ip rule`
 // and `ip route` show "proto 47".
 const routeProtocol = 47
 
+// undoByHand is what a damaged journal leaves to a person.
+const undoByHand = "what `ip rule` shows as proto 47"
+
 // kernel is the system of the current network namespace.
 type kernel struct{}
+
+func host() system { return kernel{} }
+
+func (kernel) needs(spec Spec) bool { return spec.Mode != config.RoutingNone && spec.Mode != "" }
+
+func (kernel) plan(spec Spec, host Host, slot int, _ ...index) (planned, error) {
+	steps, err := Plan(spec, host, slot)
+	return planned{steps: steps}, err
+}
+
+func (kernel) watch(ctx context.Context, concerns func(table string) bool) (<-chan struct{}, error) {
+	return linkwatch.Tables(ctx, concerns)
+}
 
 func (kernel) boot() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -29,17 +49,7 @@ func (kernel) boot() (string, error) {
 	return strings.TrimSpace(string(id)), nil
 }
 
-func (kernel) lock(dir string) (func(), error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("the directory of the routing journal: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("locking %s: %w", dir, err)
-	}
-	return func() { f.Close() }, nil
-}
+func (kernel) lock(dir string) (func(), error) { return lockDir(dir) }
 
 // again repeats a dump that the kernel says changed while it was read.
 func again[T any](dump func() (T, error)) (list T, err error) {

@@ -83,14 +83,14 @@ func TestRuleOfTheUsersStays(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	ns := nstest.New(t, "host")
 	ns.Do(func() {
-		if got := (kernel{}).warnings("nc0"); len(got) != 0 {
+		if got := (kernel{}).warnings("nc0", nil); len(got) != 0 {
 			t.Errorf("warnings without a firewall: %q", got)
 		}
 	})
 	ns.Run("nft add table inet fw", "nft add chain inet fw pass { type filter hook forward priority 0 ; policy accept ; }",
 		"nft add chain inet fw block { type filter hook forward priority 1 ; policy drop ; }")
 	ns.Do(func() {
-		if got := (kernel{}).warnings("nc0"); len(got) != 1 || !strings.Contains(got[0], "inet fw block") || !strings.Contains(got[0], "nc0") {
+		if got := (kernel{}).warnings("nc0", nil); len(got) != 1 || !strings.Contains(got[0], "inet fw block") || !strings.Contains(got[0], "nc0") {
 			t.Errorf("warnings: %q", got)
 		}
 	})

@@ -63,7 +63,7 @@ func deleteRuleset(name string) error {
 
 // warnings looks for forward chains that drop by default. Where nft was built
 // without JSON there are none.
-func (kernel) warnings(iface string) (list []string) {
+func (kernel) warnings(iface string, _ []Step) (list []string) {
 	out, err := nft("", "-j", "list", "chains")
 	if err != nil {
 		return nil

@@ -18,6 +18,9 @@ func (r *Routing) reconcile(spec Spec, shared index) error {
 	if err != nil {
 		return err
 	}
+	if len(wanted) == 0 && len(r.journal.Steps) == 0 {
+		return nil // and no journal of nothing
+	}
 	var obsolete []Step
 	still := indexOf(wanted)
 	for _, step := range r.journal.Steps {
@@ -35,12 +38,20 @@ func (r *Routing) reconcile(spec Spec, shared index) error {
 	}
 	if len(obsolete) > 0 { // else the journal is right as it is
 		r.journal.Steps = wanted
-		if err := r.journal.write(r.path()); err != nil {
+		if err := r.keepJournal(); err != nil {
 			return err
 		}
 	}
 	r.lacking = errors.Join(r.lacking, r.settle(spec, besidesOf(spec, host, r.journal.Slot)))
 	return nil
+}
+
+// keepJournal writes the journal, or removes one of nothing.
+func (r *Routing) keepJournal() error {
+	if len(r.journal.Steps) == 0 {
+		return r.dropJournal()
+	}
+	return r.journal.write(r.path())
 }
 
 // look reads the host, as it was before we and the other tunnels changed it.
@@ -60,15 +71,16 @@ func (r *Routing) look(spec Spec, shared index) (Host, error) {
 
 // wanted are the steps of the plan that are ours to make.
 func (r *Routing) wanted(spec Spec, host Host, shared index) (steps []Step, err error) {
-	plan, err := Plan(spec, host, r.journal.Slot)
+	mine := indexOf(r.journal.Steps)
+	plan, err := r.system.plan(spec, host, r.journal.Slot, shared, mine)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.system.check(plan); err != nil {
+	if err := r.system.check(plan.steps); err != nil {
 		return nil, err
 	}
-	mine := indexOf(r.journal.Steps)
-	for _, step := range plan {
+	r.fibs, r.notes = plan.fibs, plan.notes
+	for _, step := range plan.steps {
 		own, err := r.own(step, mine, shared)
 		if err != nil {
 			return nil, err
@@ -93,7 +105,7 @@ func (r *Routing) own(step Step, mine, shared index) (bool, error) {
 		}
 		return !step.Sysctl.satisfied(now), err
 	}
-	if step.Ruleset != nil || step.SetChain != nil {
+	if step.stays() || step.SetChain != nil {
 		return true, nil // the name is ours
 	}
 	present, err := r.system.present(step)

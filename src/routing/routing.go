@@ -24,7 +24,7 @@
 //	public   an address of the remote portal that, in portal mode, the client holds
 //	client   the device of the local portal behind which that client is
 //	kept     a port of a public address that stays with the remote portal
-//	slot     a number, one for each tunnel of the host: its routing tables are
+//	slot     on Linux a number, one for each tunnel of the host: its routing tables are
 //	         4725000 + 100·slot + 19, 20, 21 (the paper's), 22 (the fallback) and
 //	         30, 31, … (WANs)
 //
@@ -99,6 +99,24 @@
 // forwarding is one switch for all devices: a host that did not forward before,
 // and has no firewall, forwards between any of them. In nat mode, answers to a
 // port that the local portal's WAN forwards into the LAN go into the tunnel.
+//
+// # FreeBSD
+//
+// The same modes, by pf and routes; pf.go and fib.go tell their words. The rules
+// stand in an anchor netcombiner/IFACE (on pfSense userrules/netcombiner-IFACE and
+// natrules/netcombiner-IFACE), which the main ruleset must call; it is never
+// touched itself. Each path leaves by its own WAN by a FIB (Routing.FIB tells which
+// a socket is to be in) or by route-to, with Routing = none, too.
+//
+// nat, local: 0.0.0.0/1 and 128.0.0.0/1 lead into the tunnel, ::/1 and 8000::/1,
+// so that the host's own default route stays. nat, remote: a translation rule for
+// each device but the tunnel. portal: route-to at both ends, and a route to the
+// client for the public address. Forwarding is a switch for all devices: who has
+// no firewall forwards between any of them.
+//
+// There a path without Bind in a Routing = nat by pf has a route to its remote
+// portal by the host's default: so what the LAN sends to that address goes beside
+// the tunnel. [Bypass] and Fallback are refused.
 package routing
 
 import (
@@ -122,7 +140,13 @@ type Spec struct {
 	// Local portal: what goes beside the tunnel. Direct says that all does,
 	// while every path has failed.
 	Bypasses []config.Bypass
+	Fallback bool // whether there may be a Direct
 	Direct   bool
+
+	// Local portal, FreeBSD: how a path leaves by its own WAN, and what the
+	// configuration says of each: its name and gateways.
+	Egress config.Egress
+	Paths  []config.Path
 
 	// Remote portal: where paths arrive. An unspecified address stands for
 	// all of them, of both families where it is IPv6.
@@ -162,6 +186,9 @@ func SpecOf(iface string, c *config.Config) Spec {
 		ClientInterface: c.Interface.ClientInterface,
 		KeepPorts:       c.Interface.KeepPorts,
 		Bypasses:        c.Bypasses,
+		Fallback:        c.Interface.Fallback,
+		Egress:          c.Interface.Egress,
+		Paths:           c.Paths,
 	}
 	for _, p := range c.Paths {
 		s.WANs = append(s.WANs, WAN{p.Device, p.Source})
@@ -176,12 +203,20 @@ func SpecOf(iface string, c *config.Config) Spec {
 // as it was before.
 type Host struct {
 	Links  []Link
-	Routes []Route           // of the main table; unicast
+	Routes []Route           // of the main table, on FreeBSD of every FIB; unicast
 	Sysctl map[string]string // by key, with slashes: those that sysctlsRead lists
 
 	// Of the nft sets that were asked for, those that are there: whether they
 	// hold addresses of "ip" or "ip6".
 	Sets map[config.NFTSet]string
+
+	// FreeBSD: how many FIBs there are, for which device this package, in this
+	// tunnel or another one, has filled which, next hops that are in no table, by
+	// device, and pf.
+	FIBs     int
+	Ours     map[int]string
+	Gateways map[string][]netip.Addr
+	PF       PF
 }
 
 // Link is a network device and its addresses of global scope.
@@ -190,6 +225,10 @@ type Link struct {
 	Loopback bool
 	Up       bool           // administratively, and with a carrier
 	Addrs    []netip.Prefix // IPv4 first, each family in the kernel's order
+
+	// FreeBSD: the FIB of what comes in there, and whether it has but one other end.
+	FIB          int
+	PointToPoint bool
 }
 
 func (h *Host) link(name string) *Link {

@@ -18,7 +18,15 @@ type Step struct {
 	Ruleset *Ruleset `json:"ruleset,omitempty"` // an nftables table
 	// Chains in a table of somebody else's.
 	SetChain *SetChain `json:"set_chain,omitempty"`
+	// FreeBSD's. Of the route the table is the FIB.
+	Anchor *Anchor  `json:"anchor,omitempty"`
+	FIB    *Route   `json:"fib,omitempty"`
+	Alias  *Address `json:"alias,omitempty"`
 }
+
+// stays says whether a step is left to the next start, which replaces it: what a
+// firewall knows of connections would go with it.
+func (s Step) stays() bool { return s.Ruleset != nil || s.Anchor != nil }
 
 // Rule is a policy routing rule: an IPv4 one, unless V6. The zero value of a
 // selector matches everything.
@@ -125,6 +133,14 @@ func (s Step) command(undo bool) string {
 			}
 		}
 		return "sysctl -w " + s.Sysctl.Key + "=" + value
+	case s.Anchor != nil && undo:
+		return s.Anchor.clear()
+	case s.Anchor != nil:
+		return s.Anchor.load()
+	case s.FIB != nil:
+		return fibCommand(s.FIB, map[bool]string{false: "add", true: "delete"}[undo])
+	case s.Alias != nil:
+		return s.Alias.alias(map[bool]string{false: "alias", true: "-alias"}[undo])
 	case s.SetChain != nil && undo:
 		return s.SetChain.remove()
 	case s.SetChain != nil:
@@ -144,10 +160,17 @@ func (s Step) key() string {
 		return "sysctl " + s.Sysctl.Key
 	case s.Ruleset != nil:
 		return "ruleset " + s.Ruleset.Name
+	case s.Anchor != nil:
+		return "anchor " + s.Anchor.Name
 	case s.SetChain != nil:
 		return "chains " + s.SetChain.Name + " in " + s.SetChain.Family + " " + s.SetChain.Table
 	}
 	return s.String()
+}
+
+// alias is an address as ifconfig(8) takes it.
+func (a *Address) alias(verb string) string {
+	return fmt.Sprintf("ifconfig %s %s %s %s", a.Device, pfFamily(a.Prefix.Addr().Is6()), a.Prefix, verb)
 }
 
 func (r *Rule) command(verb string) string {

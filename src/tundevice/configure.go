@@ -86,3 +86,10 @@ func addresses(of *net.Interface) (all []netip.Prefix, err error) {
 	}
 	return all, err
 }
+
+// AddAddress gives an interface, of whatever kind, one more address. The kernel's
+// error is in that: of one that it has already, too.
+func AddAddress(name string, prefix netip.Prefix) error { return addAddress(name, prefix) }
+
+// RemoveAddress takes an address away. One that is gone is no error.
+func RemoveAddress(name string, prefix netip.Prefix) error { return removeAddress(name, prefix) }
