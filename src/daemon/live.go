@@ -9,6 +9,7 @@ import (
 
 	"netcombiner/src/config"
 	"netcombiner/src/control"
+	"netcombiner/src/routing"
 )
 
 // Change implements control.Handler: it changes the tunnel that runs. The file
@@ -78,7 +79,7 @@ const rerouteTime = 3 * time.Second
 
 // reroute has the routing follow the configuration.
 func (t *tunnel) reroute() {
-	if t.Config.Interface.Routing == config.RoutingNone {
+	if !routing.Needed(t.Config) {
 		return
 	}
 	done := make(chan struct{})

@@ -28,7 +28,7 @@ func CleanUpRouting(iface string) (undone []string, err error) {
 
 // InheritRouting is System.Inherit of a real host.
 func InheritRouting(iface string, c *config.Config) (kept bool, err error) {
-	if c.Interface.Routing == config.RoutingNone {
+	if !routing.Needed(c) {
 		_, err := routing.Cleanup(control.Dir, iface)
 		return false, err
 	}
@@ -36,10 +36,10 @@ func InheritRouting(iface string, c *config.Config) (kept bool, err error) {
 }
 
 // Route is System.Route of a real host: it carries out Routing = nat or
-// portal, and follows the host's links and the remote portals' addresses
-// until it is undone.
+// portal, and on FreeBSD each path's egress, and follows the host's links and
+// the remote portals' addresses until it is undone.
 func Route(o RouteOptions) (undo func() error, err error) {
-	if o.Config.Interface.Routing == config.RoutingNone {
+	if !routing.Needed(o.Config) {
 		return func() error { return nil }, nil
 	}
 	f := &follower{RouteOptions: o, began: time.Now()}
@@ -48,9 +48,11 @@ func Route(o RouteOptions) (undo func() error, err error) {
 	if f.routing, err = routing.Apply(control.Dir, f.inForce); err != nil {
 		return nil, err
 	}
+	o.Settle(f.routing.FIB)
 	for _, w := range f.routing.Warnings() {
 		o.Log.Warn(w)
 	}
+	f.remark()
 	f.tell()
 	ctx, cancel := context.WithCancel(context.Background())
 	f.done.Go(func() { f.follow(ctx) })
@@ -70,6 +72,7 @@ type follower struct {
 	wakes   wakes
 	stale   bool   // the routing is to be refreshed
 	trouble string // why the last refresh failed; "": it did not
+	noted   []string
 
 	// What goes beside the tunnel; see beside.go.
 	began  time.Time
@@ -246,6 +249,7 @@ func (f *follower) refresh() {
 	began := time.Now()
 	f.inForce = f.spec()
 	err := f.routing.Refresh(f.inForce)
+	f.remark()
 	f.tell()
 	debug.FreeOSMemory() // what it read of the host is more than an idle tunnel needs
 	pause := restPart * time.Since(began)
@@ -258,6 +262,17 @@ func (f *follower) refresh() {
 	}
 	f.stale, f.trouble = err != nil, trouble
 	f.wakes.rest = time.After(pause)
+}
+
+// remark logs what the routing notes of the host, each once as long as it stands.
+func (f *follower) remark() {
+	notes := f.routing.Notes()
+	for _, n := range notes {
+		if !slices.Contains(f.noted, n) {
+			f.Log.Warn(n)
+		}
+	}
+	f.noted = notes
 }
 
 // tick is when to see whether names have other addresses, and how the paths are.
