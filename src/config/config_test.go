@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -416,7 +417,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("[Interface]\nRole=local\nKey=" + testKey + "\n[Path]\nTransport=ip\nProtocol=200\nRemote=::1\n")
 	f.Add("\ufeff[interface]\r\nMTU=auto#\n[\n=\n]")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := parse("x", []byte(text), func(string) ([]byte, error) { return []byte(testKey), nil })
+		c, err := parseFor(runtime.GOOS, "x", []byte(text), func(string) ([]byte, error) { return []byte(testKey), nil })
 		if strings.Contains(fmt.Sprint(err), testKey[:43]) {
 			t.Fatalf("the key is told: %v", err)
 		}

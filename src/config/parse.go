@@ -38,11 +38,17 @@ func ReadFile(path string) ([]byte, error) {
 // relative KeyFile is found from its folder. The error is an Errors with
 // everything that is wrong, unless reading r failed.
 func Parse(name string, r io.Reader) (*Config, error) {
+	return ParseFor(runtime.GOOS, name, r)
+}
+
+// ParseFor is Parse for a host of another system, named as runtime.GOOS names it: some
+// keys mean something on FreeBSD alone.
+func ParseFor(system, name string, r io.Reader) (*Config, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return parse(name, text, func(path string) ([]byte, error) { return readRegular(path, 4<<10) })
+	return parseFor(system, name, text, func(path string) ([]byte, error) { return readRegular(path, 4<<10) })
 }
 
 // parser collects what is wrong while it reads on.
@@ -67,11 +73,6 @@ type entry struct {
 	line       int
 }
 
-func parse(name string, text []byte, readFile func(string) ([]byte, error)) (*Config, error) {
-	return parseFor(runtime.GOOS, name, text, readFile)
-}
-
-// parseFor is parse on a system of that name.
 func parseFor(system, name string, text []byte, readFile func(path string) ([]byte, error)) (*Config, error) {
 	p := &parser{system: system, name: name, readFile: readFile}
 	var c *Config
