@@ -14,6 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"netcombiner/src/linkwatch"
+	"netcombiner/src/rtsock"
 	"netcombiner/src/tundevice"
 	"netcombiner/src/tundevice/tuntest"
 )
@@ -24,11 +26,18 @@ import (
 //	jail NAME N…     make a jail, and for each N a cable of two ends: wanN here,
 //	                 ispN in the jail; what is run with NC_JAIL=$NAME runs in it
 //	address DEV A…   a program: give an interface addresses, and bring it up
+//	fibs N           have at least so many routing tables
+//	gateway A        a program: make a default route
+//	link DEV up|down a program
 //	echo A:P         a program: send all datagrams back that come there
 //	ask A:P N        a program: send N datagrams there, until all have come back
 
 func init() {
-	words["jail"] = cmdJail
+	words["jail"], words["fibs"] = cmdJail, cmdFIBs
+	programs["gateway"] = inJail(func(args []string) error {
+		return linkwatch.ChangeRoute(0, rtsock.RouteAdd, rtsock.Route{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr(args[0])})
+	})
+	programs["link"] = inJail(func(args []string) error { return setLink(args[0], args[1] == "up") })
 	programs["address"] = inJail(func(args []string) error {
 		var all []netip.Prefix
 		for _, a := range args[1:] {
@@ -75,6 +84,33 @@ func cmdJail(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func cmdFIBs(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	have, err := linkwatch.FIBs()
+	ts.Check(err)
+	if value := uint32(want); have < want {
+		name := "net.fibs"
+		_, _, errno := unix.Syscall6(unix.SYS___SYSCTLBYNAME, uintptr(unsafe.Pointer(unsafe.StringData(name))), uintptr(len(name)), 0, 0, uintptr(unsafe.Pointer(&value)), 4)
+		if errno != 0 {
+			ts.Fatalf("net.fibs=%d: %v", want, errno)
+		}
+	}
+}
+
+func setLink(device string, up bool) error {
+	b, err := changed(unix.SIOCGIFFLAGS, device, nil)
+	if err != nil {
+		return err
+	}
+	flags := binary.NativeEndian.Uint32(b[16:]) &^ unix.IFF_UP
+	if up {
+		flags |= unix.IFF_UP
+	}
+	_, err = changed(unix.SIOCSIFFLAGS, device, binary.NativeEndian.AppendUint32(nil, flags))
+	return err
+}
+
 const siocSIFVNET = 0xc020695a // net/if.h
 
 // newJail makes a jail that stays without a process, and sees all files.
@@ -102,18 +138,22 @@ func newJail(name string) (jid int, err error) {
 
 // change asks something of an interface by a struct ifreq, and returns the name in it.
 func change(request uintptr, device string, value []byte) (string, error) {
+	b, err := changed(request, device, value)
+	return string(bytes.TrimRight(b[:16], "\x00")), err
+}
+
+func changed(request uintptr, device string, value []byte) (b [32]byte, err error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	if err != nil {
-		return "", err
+		return b, err
 	}
 	defer unix.Close(fd)
-	var b [32]byte
 	copy(b[:15], device)
 	copy(b[16:], value)
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(&b))); errno != 0 {
-		return "", fmt.Errorf("%s: request %#x: %w", device, request, errno)
+		return b, fmt.Errorf("%s: request %#x: %w", device, request, errno)
 	}
-	return string(bytes.TrimRight(b[:16], "\x00")), nil
+	return b, nil
 }
 
 func rename(device, name string) error {

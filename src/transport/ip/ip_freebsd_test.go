@@ -46,17 +46,10 @@ const ipfwDrops = "net.inet6.ip6.fw.deny_unknown_exthdrs"
 
 // setSysctl does what sysctl(8) would, which a bare kernel has not.
 func setSysctl(name string, value uint32) {
-	call := func(mib []int32, old, oldSize, fresh unsafe.Pointer, freshSize int) {
-		_, _, errno := unix.Syscall6(unix.SYS___SYSCTL, uintptr(unsafe.Pointer(&mib[0])), uintptr(len(mib)), uintptr(old), uintptr(oldSize), uintptr(fresh), uintptr(freshSize))
-		if errno != 0 {
-			panic(fmt.Errorf("%s: %w", name, errno))
-		}
+	_, _, errno := unix.Syscall6(unix.SYS___SYSCTLBYNAME, uintptr(unsafe.Pointer(unsafe.StringData(name))), uintptr(len(name)), 0, 0, uintptr(unsafe.Pointer(&value)), 4)
+	if errno != 0 {
+		panic(fmt.Errorf("%s: %w", name, errno))
 	}
-	var mib [24]int32
-	size := unsafe.Sizeof(mib)
-	text := []byte(name)
-	call([]int32{0, 3}, unsafe.Pointer(&mib), unsafe.Pointer(&size), unsafe.Pointer(&text[0]), len(text))
-	call(mib[:size/4], nil, nil, unsafe.Pointer(&value), 4)
 }
 
 // An ipfw that drops what goes is told of, and how to let it pass.
