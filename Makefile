@@ -68,7 +68,7 @@ plot: ## build/plot, which makes the page of build/evaluation/results.json
 test: export CI := 1
 test: testbed $(NPM) ## prove it: unit tests, virtual time, and the real kernel where root
 	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd chromium node:nodejs msgfmt:gettext \
-		busybox zopfli signify-openbsd openssl qemu-aarch64-static:qemu-user-static bmake zstd
+		busybox zopfli signify-openbsd openssl qemu-aarch64-static:qemu-user-static bmake zstd mksh
 	$(call in-each,go vet ./...)
 	$(call in-each,go test -p 1 -timeout 20m ./...)
 	go test -p 1 -race -short -timeout 20m $$(go list ./... | grep -v /testbed)
@@ -85,12 +85,14 @@ fuzz: ## every fuzz target, 30 s each; TIME=…
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(NPM) ## gofmt, vet, golangci-lint (with staticcheck), shellcheck, eslint
 	ci/need shellcheck
-	@test -z "$$(gofmt -l src init packaging openwrt)" || { echo "gofmt would change:"; gofmt -l src init packaging openwrt; exit 1; }
+	@test -z "$$(gofmt -l src init packaging openwrt freebsd)" || { echo "gofmt would change:"; gofmt -l src init packaging openwrt freebsd; exit 1; }
 	$(call in-each,go vet ./...)
 	$(call in-each,$(TOOLS)/golangci-lint run ./...)
 	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench ci/package .ci/run init/netcombiner.openrc init/netcombiner.sysv \
 		packaging/completion/netcombiner.bash packaging/scripts/* packaging/freebsd/sdk/reinplace
 	cd packaging/test && shellcheck -x run within systemd sysv openrc installrpm
+	shellcheck -s dash -e SC3043,SC1091,SC2034 init/netcombiner.freebsd freebsd/test/testdata/rc.subr
+	shellcheck freebsd/port/net/*/files/pkg-*.in
 	shellcheck -s dash -e SC3043 $$(grep -rlE '^#!/bin/sh|shellcheck shell' openwrt/netcombiner) openwrt/test/router/testdata/bin/*
 	cd openwrt && ../$(NPM)/.bin/eslint -c test/luci/eslint.config.mjs luci-*/htdocs test/luci
 

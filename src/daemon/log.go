@@ -26,13 +26,21 @@ func newLog(iface string, c *config.Config, f eventlog.Format, write eventlog.Wr
 // systemLog is where a detached daemon logs: the host's syslog, or nowhere on
 // a host without one.
 func systemLog(iface string, c *config.Config) *slog.Logger {
-	w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "netcombiner["+iface+"]")
+	log, err := dialSyslog(iface, c)
 	if err != nil {
 		return slog.New(slog.DiscardHandler)
 	}
+	return log
+}
+
+func dialSyslog(iface string, c *config.Config) (*slog.Logger, error) {
+	w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "netcombiner["+iface+"]")
+	if err != nil {
+		return nil, err
+	}
 	return newLog(iface, c, eventlog.Format{NoTime: true, NoLevel: true}, func(level slog.Level, line []byte) {
 		_ = bySeverity(w, level)(string(line)) // syslogd may be restarting, and nobody else is there to tell
-	})
+	}), nil
 }
 
 func bySeverity(w *syslog.Writer, level slog.Level) func(string) error {
