@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // A TUN that this process, made again, creates and holds until it is killed.
@@ -373,4 +376,32 @@ func TestMTUThatTheKernelRefuses(t *testing.T) {
 	if err := tun.SetMTU(10); err == nil || !strings.Contains(err.Error(), "interface nc7: setting the MTU to 10") {
 		t.Errorf("%v", err)
 	}
+}
+
+// Without the device that makes TUNs, it is said what makes that.
+func TestNoDevice(t *testing.T) {
+	needRoot(t)
+	setSysctl(t, "net.link.tun.devfs_cloning", 0)
+	if _, err := Create("nc7", Options{MTU: 1400}); err == nil || !strings.HasPrefix(err.Error(), "/dev/tun is not there: load the module (kldload if_tuntap)") {
+		t.Errorf("%v", err)
+	}
+	if _, err := net.InterfaceByName("nc7"); err == nil {
+		t.Error("an interface all the same")
+	}
+}
+
+func setSysctl(t *testing.T, name string, value uint32) {
+	t.Helper()
+	was, err := unix.SysctlUint32(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	set := func(value uint32) {
+		_, _, errno := unix.Syscall6(unix.SYS___SYSCTLBYNAME, uintptr(unsafe.Pointer(unsafe.StringData(name))), uintptr(len(name)), 0, 0, uintptr(unsafe.Pointer(&value)), 4)
+		if errno != 0 {
+			t.Fatalf("%s=%d: %v", name, value, errno)
+		}
+	}
+	set(value)
+	t.Cleanup(func() { set(was) })
 }
