@@ -5,8 +5,11 @@ package initfiles
 
 import _ "embed"
 
-// Program is where these files take netcombiner to be.
-const Program = "/usr/sbin/netcombiner"
+// Where these files take netcombiner to be.
+const (
+	Program        = "/usr/sbin/netcombiner"
+	ProgramFreeBSD = "/usr/local/sbin/netcombiner"
+)
 
 var (
 	//go:embed netcombiner@.service
@@ -22,4 +25,7 @@ var (
 
 	//go:embed netcombiner.sysv
 	SysV string
+
+	//go:embed netcombiner.freebsd
+	FreeBSD string
 )

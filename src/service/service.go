@@ -2,8 +2,8 @@
 // running, stopped at shutdown. It is for hosts without a package of
 // netcombiner, and installs the very files that the packages do (netcombiner/init).
 //
-// Words: a manager is what runs a host's services: systemd, OpenRC or SysV
-// init. A tunnel's service is its instance of the one service file.
+// Words: a manager is what runs a host's services: systemd, OpenRC, SysV init
+// or FreeBSD's rc(8). A tunnel's service is its instance of the one service file.
 //
 // There is no library here: github.com/kardianos/service would add 390 KB to
 // the daemon, and would write unit files of its own.
@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	initfiles "netcombiner/init"
@@ -64,19 +65,24 @@ type Service struct {
 	own     bool     // the file is for this tunnel alone
 	rotate  string   // what shortens its log; none where empty
 	link    string   // to the file of all, by the tunnel's name; none where empty
-	enabled string   // a pattern of what shows that a tunnel starts at boot
+	enabled string   // a pattern of what shows that a tunnel starts at boot…
+	listed  command  // …or, where no file does, what succeeds then
+	shared  command  // and what succeeds where another one does
 
-	reread, enable, disable, start, stop, probe command // nil: not needed
+	reread, enable, disable, forget, start, stop, probe command // nil: not needed; forget follows the last one's disable
 }
 
 type command []string
 
 // errUnknown says that no known manager runs this host's services.
-var errUnknown = errors.New("neither systemd nor OpenRC nor SysV init runs this host's services")
+var errUnknown = errors.New("neither systemd nor OpenRC nor SysV init nor FreeBSD's rc runs this host's services")
 
 // Find returns the service of iface, which need not be installed, under the
 // manager that runs this host.
 func (h Host) Find(iface string) (*Service, error) {
+	if runtime.GOOS == "freebsd" {
+		return h.freeBSD(iface)
+	}
 	switch {
 	case h.has("/run/systemd/system"): // as sd_booted(3) finds out
 		return h.systemd(iface), nil
@@ -190,6 +196,9 @@ func (s *Service) write() error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { // FreeBSD has none before its first package
+		return err
+	}
 	return durable.Write(path, text, s.mode)
 }
 
@@ -207,7 +216,13 @@ func (s *Service) Uninstall() error {
 			return err
 		}
 	}
-	if !s.packaged() && (s.own || len(s.others()) == 0) {
+	last := s.own || !s.isShared()
+	if last {
+		if err := s.all(s.forget); err != nil {
+			return err
+		}
+	}
+	if last && !s.packaged() {
 		files := []string{s.file, s.file + ".old"}
 		if s.rotate != "" {
 			files = append(files, s.rotate)
@@ -222,7 +237,20 @@ func (s *Service) Uninstall() error {
 }
 
 // Installed says that the tunnel starts at boot.
-func (s *Service) Installed() bool { return len(s.find(s.Interface)) > 0 }
+func (s *Service) Installed() bool {
+	if s.listed != nil {
+		return s.all(s.listed) == nil
+	}
+	return len(s.find(s.Interface)) > 0
+}
+
+// isShared says that another tunnel starts at boot, too.
+func (s *Service) isShared() bool {
+	if s.shared != nil {
+		return s.all(s.shared) == nil
+	}
+	return len(s.others()) > 0
+}
 
 // Start starts the installed tunnel, and returns when it runs.
 func (s *Service) Start() error {

@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,12 +16,13 @@ import (
 // real ones do, and runs nothing.
 type double struct {
 	Host
-	t   *testing.T
-	ran []string
+	t      *testing.T
+	ran    []string
+	rcConf map[string]string // what sysrc has written
 }
 
 func newDouble(t *testing.T, directories ...string) *double {
-	d := &double{t: t}
+	d := &double{t: t, rcConf: map[string]string{}}
 	d.Host = Host{Root: t.TempDir(), Program: "/opt/netcombiner", Run: d.run}
 	for _, dir := range append(directories, "/etc/systemd/system/multi-user.target.wants", "/etc/init.d", "/etc/runlevels/default") {
 		if err := os.MkdirAll(d.path(dir), 0o755); err != nil {
@@ -48,6 +50,12 @@ var (
 )
 
 func (d *double) run(name string, args ...string) error {
+	if name == "/bin/sh" {
+		return d.shell(args)
+	}
+	if name == "sysrc" {
+		d.sysrc(args)
+	}
 	line := strings.TrimPrefix(strings.Join(append([]string{name}, args...), " "), d.Root)
 	d.ran = append(d.ran, line)
 	trace := func(of map[string]string) string {
@@ -68,9 +76,43 @@ func (d *double) run(name string, args ...string) error {
 	return nil
 }
 
+// sysrc is what sysrc(8) does to lists, and the rest.
+func (d *double) sysrc(args []string) {
+	if args[0] == "-x" {
+		for _, name := range args[1:] {
+			delete(d.rcConf, name)
+		}
+		return
+	}
+	for _, a := range args {
+		name, value, _ := strings.Cut(a, "=")
+		list, add := strings.CutSuffix(name, "+")
+		if add && !slices.Contains(strings.Fields(d.rcConf[list]), value) {
+			d.rcConf[list] += " " + value
+		}
+		if list, remove := strings.CutSuffix(name, "-"); remove {
+			d.rcConf[list] = strings.Join(slices.DeleteFunc(strings.Fields(d.rcConf[list]), func(w string) bool { return w == value }), " ")
+		} else if !add {
+			d.rcConf[name] = value
+		}
+	}
+}
+
+// shell runs a question to sysrc by a real shell.
+func (d *double) shell(args []string) error {
+	const sysrc = `sysrc() { case $2 in netcombiner_enable) echo "$ENABLE" ;; netcombiner_interfaces) echo "$LIST" ;; *) exit 9 ;; esac; }` + "\n"
+	cmd := exec.Command("/bin/sh", "-c", sysrc+args[1], args[2])
+	cmd.Env = append(os.Environ(), "ENABLE="+d.rcConf["netcombiner_enable"], "LIST="+d.rcConf["netcombiner_interfaces"])
+	return cmd.Run()
+}
+
 func (d *double) find(iface string) *Service {
 	d.t.Helper()
-	s, err := d.Find(iface)
+	find := d.Find
+	if d.has("/etc/rc.subr") {
+		find = d.freeBSD
+	}
+	s, err := find(iface)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -135,6 +177,15 @@ func TestInstallAndUninstall(t *testing.T) {
 				"/etc/init.d/netcombiner.nc0 stop", "chkconfig --del netcombiner.nc0",
 			},
 		},
+		"rc(8)": {
+			[]string{"/etc/rc.subr", "/usr/sbin/sysrc"}, "/usr/local/etc/rc.d/netcombiner",
+			strings.ReplaceAll(initfiles.FreeBSD, "/usr/local/sbin/netcombiner", "/usr/sbin/netcombiner"),
+			[]string{
+				"sysrc netcombiner_enable=YES netcombiner_interfaces+=nc0",
+				"service netcombiner start nc0", "service netcombiner status nc0",
+				"service netcombiner stop nc0", "sysrc netcombiner_interfaces-=nc0", "sysrc -x netcombiner_enable netcombiner_interfaces",
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDouble(t, tc.directories...)
@@ -153,6 +204,9 @@ func TestInstallAndUninstall(t *testing.T) {
 				t.Errorf("the service file: %v\n%s", err, got)
 			}
 			check(t, s.Uninstall())
+			if len(d.rcConf) > 0 {
+				t.Errorf("left in rc.conf: %v", d.rcConf)
+			}
 			if !slices.Equal(d.ran, tc.commands) {
 				t.Errorf("ran    %q\nwanted %q", d.ran, tc.commands)
 			}
@@ -263,5 +317,15 @@ func TestRun(t *testing.T) {
 	}
 	if err := run("/no/such"); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
+	}
+}
+
+// Where a system's own page runs tunnels, that is said, and nothing is made beside it.
+func TestSystemsWithAPageOfTheirOwn(t *testing.T) {
+	for dir, want := range map[string]string{"/usr/local/opnsense": "os-netcombiner", "/usr/local/share/pfSense": "pfSense-pkg-netcombiner"} {
+		d := newDouble(t, "/etc/rc.subr", "/usr/sbin/sysrc", dir)
+		if _, err := d.freeBSD("nc0"); !errors.Is(err, errUnknown) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", dir, err)
+		}
 	}
 }

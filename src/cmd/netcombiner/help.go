@@ -55,8 +55,8 @@ const serviceHelp = `  install    start it at each boot; "start" starts it now
   start, stop
   status     exit status 1 when the service does not run
 
-It is for hosts without a package of netcombiner, and knows systemd, OpenRC and
-SysV init.
+It is for hosts without a package of netcombiner, and knows systemd, OpenRC,
+SysV init and FreeBSD's rc.
 
 Example: netcombiner service install nc0 && netcombiner service start nc0
 `
