@@ -1,0 +1,7 @@
+<?php
+
+namespace OPNsense\Netcombiner;
+
+class IndexController extends StatusController
+{
+}

@@ -1,0 +1,13 @@
+<?php
+
+namespace OPNsense\Netcombiner;
+
+use OPNsense\Base\IndexController;
+
+class StatusController extends IndexController
+{
+    public function indexAction()
+    {
+        $this->view->pick('OPNsense/Netcombiner/status');
+    }
+}
