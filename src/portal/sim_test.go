@@ -51,12 +51,14 @@ type linkSpec struct {
 }
 
 // slow marks a test that -short leaves out: it takes minutes under the race
-// detector, which the others, bulk traffic included, keep busy enough.
+// detector, which the others, bulk traffic included, keep busy enough. It runs
+// beside others of its kind, as a bubble keeps no more than one processor busy.
 func slow(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("minutes of bulk traffic")
 	}
+	t.Parallel()
 }
 
 // sim runs f in a bubble, with a tunnel over the given links that is not
