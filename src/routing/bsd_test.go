@@ -1,12 +1,15 @@
 package routing
 
 import (
+	"context"
 	"maps"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -332,6 +335,27 @@ func TestBSDWhatIsMissing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nobody tells of pf: the watch ticks, until it is to end.
+func TestBSDWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		look, err := newBSD(newFakeBSD(bsdVPS())).watch(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-look
+		<-look
+		if waited := time.Since(began); waited != 2*lookAgain {
+			t.Errorf("two looks took %v", waited)
+		}
+		cancel()
+		if _, open := <-look; open {
+			t.Error("it goes on")
+		}
+	})
 }
 
 func TestBSDNeeds(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 )
 
 // undoByHand is what a damaged journal leaves to a person.
-const undoByHand = "what `pfctl -s Anchors -v` shows as netcombiner, and routes in FIBs that are not yours,"
+const undoByHand = "what `pfctl -s Anchors -v` shows as netcombiner, and what `netstat -rn -F` shows of each FIB with the flag 1,"
 
 // kernel is a real FreeBSD host.
 type kernel struct{}
@@ -82,6 +82,7 @@ func (kernel) routes(fib int) (routes []Route, err error) {
 	return routes, nil
 }
 
+// changeRoute marks what it adds by Proto1: netstat -rn shows the flag 1.
 func (kernel) changeRoute(r Route, add bool) error {
 	device, err := net.InterfaceByName(r.Device)
 	if err != nil && !add {
@@ -90,7 +91,7 @@ func (kernel) changeRoute(r Route, add bool) error {
 	if err != nil {
 		return fmt.Errorf("there is no interface %s", r.Device)
 	}
-	route := rtsock.Route{Prefix: r.To, Gateway: r.Via, Index: device.Index, Flags: rtsock.Static}
+	route := rtsock.Route{Prefix: r.To, Gateway: r.Via, Index: device.Index, Flags: rtsock.Static | rtsock.Proto1}
 	if add {
 		return linkwatch.ChangeRoute(int(r.Table), rtsock.RouteAdd, route)
 	}

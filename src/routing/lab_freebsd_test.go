@@ -28,6 +28,7 @@ import (
 type lab struct {
 	*testing.T
 	wires map[string]*wire
+	dev   *tundevice.TUN
 }
 
 // wire is what a device has sent.
@@ -54,7 +55,7 @@ func newLab(t *testing.T, pfConf string) *lab {
 	if os.Getenv("NETCOMBINER_FREEBSD_LAB") == "" {
 		t.Skip("NETCOMBINER_FREEBSD_LAB is not set: this changes the host's interfaces, routes and pf")
 	}
-	l := &lab{t, map[string]*wire{}}
+	l := &lab{T: t, wires: map[string]*wire{}}
 	l.tap("tap1", "192.0.2.2/24", "2001:db8:1::2/64")
 	l.tap("tap2", "198.51.100.2/24", "2001:db8:2::2/64")
 	l.tap("tap3", "10.7.0.1/24", "fd07::1/64")
@@ -135,6 +136,7 @@ func (l *lab) tun() {
 	if err != nil {
 		l.Fatal(err)
 	}
+	l.dev = dev
 	l.Cleanup(func() { dev.Close() })
 	if _, err := tundevice.Configure("nc0", prefixes("172.19.152.3/31", "fd19:152::3/127"), 0); err != nil {
 		l.Fatal(err)
@@ -162,7 +164,7 @@ func (l *lab) tun() {
 }
 
 // neighbourSays answers who asks for an address: there is one neighbour on each
-// link, who has them all.
+// link, who has them all, each at a link address that ends as it does.
 func neighbourSays(frame []byte) (answer []byte) {
 	if len(frame) < 42 {
 		return nil
@@ -171,7 +173,7 @@ func neighbourSays(frame []byte) (answer []byte) {
 	switch b := frame[14:]; {
 	case frame[12] == 8 && frame[13] == 6 && b[7] == 1 && !bytes.Equal(b[14:18], b[24:28]): // ARP, who has
 		answer = append(eth(8, 6), 0, 1, 8, 0, 6, 4, 0, 2)
-		answer = append(append(answer, neighbour...), b[24:28]...)
+		answer = append(append(append(answer, neighbour[:5]...), b[27]), b[24:28]...)
 		return append(append(answer, b[8:14]...), b[14:18]...)
 	case frame[12] == 0x86 && len(b) >= 64 && b[6] == 58 && b[40] == 135: // neighbour solicitation
 		from, to, target := b[48:64], b[8:24], b[48:64]
@@ -179,7 +181,7 @@ func neighbourSays(frame []byte) (answer []byte) {
 			return nil // asks whether an address is taken
 		}
 		body := append([]byte{136, 0, 0, 0, 0x60, 0, 0, 0}, target...)
-		body = append(append(body, 2, 1), neighbour...)
+		body = append(append(append(body, 2, 1), neighbour[:5]...), target[15])
 		pseudo := append(append(bytes.Clone(from), to...), 0, 0, 0, byte(len(body)), 0, 0, 0, 58)
 		binary.BigEndian.PutUint16(body[2:], checksum(append(pseudo, body...)))
 		answer = append(eth(0x86, 0xdd), 6<<4, 0, 0, 0, 0, byte(len(body)), 58, 255)
