@@ -203,6 +203,9 @@ func udpPacket(from, to string) packet {
 func (p packet) String() string { return fmt.Sprintf("%d %v > %v", p.proto, p.from, p.to) }
 
 func (p packet) bytes() []byte {
+	if p.proto == 58 {
+		return p.solicitation()
+	}
 	body := binary.BigEndian.AppendUint16(nil, p.from.Port())
 	body = binary.BigEndian.AppendUint16(body, p.to.Port())
 	if p.proto == protoTCP { // a SYN
@@ -225,6 +228,17 @@ func (p packet) bytes() []byte {
 	header = append(header, to...)
 	binary.BigEndian.PutUint16(header[10:], checksum(header))
 	return append(header, body...)
+}
+
+// solicitation asks, of the one that it is sent to, whether it is still there.
+func (p packet) solicitation() []byte {
+	from, to := p.from.Addr().AsSlice(), p.to.Addr().AsSlice()
+	body := append([]byte{135, 0, 0, 0, 0, 0, 0, 0}, to...)
+	body = append(append(body, 1, 1), neighbour...)
+	pseudo := append(append(bytes.Clone(from), to...), 0, 0, 0, byte(len(body)), 0, 0, 0, 58)
+	binary.BigEndian.PutUint16(body[2:], checksum(append(pseudo, body...)))
+	header := append([]byte{6 << 4, 0, 0, 0, 0, byte(len(body)), 58, 255}, from...)
+	return append(append(header, to...), body...)
 }
 
 func checksum(b []byte) uint16 {
@@ -405,7 +419,12 @@ func (l *lab) look() string {
 	}
 	for _, line := range []string{"/sbin/pfctl -s rules", "/sbin/pfctl -s nat", "/sbin/pfctl -s Anchors -v"} {
 		out, _ := exec.Command(strings.Fields(line)[0], strings.Fields(line)[1:]...).Output()
-		b.Write(out)
+		for text := range strings.Lines(string(out)) {
+			// Of an anchor without rules, just a name, pf keeps that for as long as it likes.
+			if strings.Contains(strings.TrimSpace(text), " ") || strings.Contains(text, "nc0") {
+				b.WriteString(text)
+			}
+		}
 	}
 	return b.String()
 }
