@@ -21,7 +21,7 @@ import (
 // nobody can tell whether another program uses the number.
 
 // ErrNotAllowed says that the process may not open raw sockets.
-var ErrNotAllowed = errors.New("raw IP needs root, or the capability CAP_NET_RAW")
+var ErrNotAllowed = errors.New("raw IP needs " + rawNeeds)
 
 // ipv4Header is the shortest IPv4 header, in bytes; options make it up to 60.
 const ipv4Header = 20

@@ -62,6 +62,8 @@ func writePacketInfo4(head *unix.Cmsghdr, data unsafe.Pointer, from netip.Addr) 
 	return unix.CmsgSpace(4)
 }
 
+const rawNeeds = "root, and in a jail allow.raw_sockets"
+
 // checkRaw reports why packets of that protocol would never leave: ipfw takes what
 // it does not know for an extension header of IPv6, and drops it.
 func checkRaw(protocol uint8, ipv6 bool) error {

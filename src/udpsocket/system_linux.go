@@ -96,6 +96,8 @@ func bindToDevice(fd int, device string) error {
 	return nil
 }
 
+const rawNeeds = "root, or the capability CAP_NET_RAW"
+
 // checkRaw knows nothing that would keep packets of a protocol from leaving.
 func checkRaw(uint8, bool) error { return nil }
 
