@@ -3,10 +3,13 @@ package udpsocket
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -78,5 +81,61 @@ func TestFIBThatIsNotThere(t *testing.T) {
 		t.Errorf("bound to no WAN: %v", err)
 	} else {
 		s.Close()
+	}
+}
+
+// A connection's buffer grows with its window, and holds little more than that.
+func TestStreamBufferFollowsTheWindow(t *testing.T) {
+	l, err := ListenStream(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := AcceptStream(l, StreamOptions{})
+		if err == nil {
+			_, _ = io.Copy(io.Discard, conn)
+			conn.Close()
+		}
+	}()
+	conn, err := DialStream(t.Context(), transport.Bind{}, netip.MustParseAddrPort(l.Addr().String()), StreamOptions{DeadAfter: 16 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	w, err := NewStreamWriter(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit = 64 << 10
+	w.LimitUnsent(limit)
+	raw, _ := conn.SyscallConn()
+	look := func() (buffer, want int) {
+		_ = raw.Control(func(fd uintptr) {
+			buffer, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+			var b [tcpInfoSize]byte
+			size := uint32(len(b))
+			_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO, uintptr(unsafe.Pointer(&b)), uintptr(unsafe.Pointer(&size)), 0)
+			want = bufferFor(b[:], limit)
+		})
+		return buffer, want
+	}
+	first, _ := look()
+	piece := make([]byte, 32<<10)
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		w.Add(piece)
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(2 * unsentEvery)
+	w.Add(piece[:1])
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	last, want := look()
+	t.Logf("a buffer of %d bytes, then %d; %d would be as the window is now", first, last, want)
+	if first > 128<<10 || last <= first || last < want/2 || last > want*2 {
+		t.Errorf("a buffer of %d bytes, then %d; want it to grow to about %d", first, last, want)
 	}
 }

@@ -86,6 +86,7 @@ type StreamWriter struct {
 	next   int // iovecs[next:end] are still to be written
 	end    int
 	failed error
+	unsent unsent
 }
 
 // NewStreamWriter returns a writer to conn.
@@ -100,10 +101,10 @@ func NewStreamWriter(conn *net.TCPConn) (*StreamWriter, error) {
 }
 
 // LimitUnsent bounds how many bytes the kernel takes before it has sent them:
-// once there are n, Flush waits. A Flush that finds fewer is taken whole. On
-// FreeBSD nothing but the connection's whole buffer is bounded, 256 KiB, which
-// carries 20 Mbit/s over 100 ms.
+// once there are n, Flush waits. A Flush that finds fewer is taken whole, but for
+// FreeBSD, which knows no such bound: see unsent.
 func (w *StreamWriter) LimitUnsent(n int) {
+	w.unsent.limit = n
 	_ = w.raw.Control(func(fd uintptr) { limitUnsent(int(fd), n) })
 }
 
@@ -120,6 +121,9 @@ func (w *StreamWriter) Add(piece []byte) {
 // pieces are forgotten either way.
 func (w *StreamWriter) Flush() error {
 	w.failed = nil
+	if windowIsBuffered && w.unsent.stale(time.Now()) {
+		w.LimitUnsent(w.unsent.limit)
+	}
 	err := w.raw.Write(w.step)
 	w.next, w.end = 0, 0
 	if err != nil {

@@ -94,20 +94,24 @@ func setFIB(fd, table int) error {
 
 const streamFlags = 0
 
-// streamBuffer bounds what a connection holds unacknowledged, sent or not, in
-// bytes: FreeBSD has no bound for the unsent part alone.
-const streamBuffer = 256 << 10
+// windowIsBuffered says that LimitUnsent has to follow the window.
+const windowIsBuffered = true
 
-func limitUnsent(fd, n int) {}
+// limitUnsent makes the buffer as large as the window and n; see unsent.
+func limitUnsent(fd, n int) {
+	var info [tcpInfoSize]byte
+	size := uint32(len(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno == 0 && size == tcpInfoSize {
+		raiseBuffer(fd, unix.SO_SNDBUF, bufferFor(info[:], n))
+	}
+}
 
 // tcpMaxUnackTime is TCP_MAXUNACKTIME of netinet/tcp.h: seconds without progress.
 const tcpMaxUnackTime = 68
 
 // setStreamOptions prepares a TCP socket; package net has set TCP_NODELAY.
 func setStreamOptions(fd int, o StreamOptions) error {
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, streamBuffer); err != nil {
-		return fmt.Errorf("cannot bound the send buffer: %w", err)
-	}
 	if seconds := int(o.DeadAfter / time.Second); seconds > 0 {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, tcpMaxUnackTime, seconds) // FreeBSD 14; before, the portal alone finds out
 	}

@@ -112,6 +112,9 @@ const streamFlags = unix.MSG_EOR
 // streamBuffer is half of what a connection may hold unacknowledged, in bytes.
 const streamBuffer = 4 << 20
 
+// windowIsBuffered says that LimitUnsent has to follow the window.
+const windowIsBuffered = false
+
 // limitUnsent sets what LimitUnsent promises. It cannot fail on a TCP socket.
 func limitUnsent(fd, n int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, n)
