@@ -160,19 +160,20 @@ func (b *bsd) inForce(a *Anchor) (bool, error) {
 	if pf.Missing != "" {
 		return false, nil
 	}
-	there, err := b.hasRules(a.Name)
 	nat, filter := a.kinds()
-	return there && pf.Enabled && (!nat || pf.NAT == a.Name) && (!filter || pf.Filter == a.Name), err
+	return pf.Enabled && b.hasRules(a.Name) && (!nat || pf.NAT == a.Name) && (!filter || pf.Filter == a.Name), nil
 }
 
-func (b *bsd) hasRules(anchor string) (bool, error) {
+// hasRules: of an anchor that it does not know pfctl says nothing, or that it does
+// not know it.
+func (b *bsd) hasRules(anchor string) bool {
 	for _, what := range []string{"rules", "nat"} {
 		rules, err := b.pfctl("", "-a", anchor, "-s", what)
-		if err != nil || strings.TrimSpace(rules) != "" {
-			return err == nil, err
+		if err == nil && strings.TrimSpace(rules) != "" {
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 func (b *bsd) make(s Step) error {
@@ -222,7 +223,7 @@ func (b *bsd) unmake(s Step) error {
 // load puts rules into their anchor, in one transaction, once pfctl has read them
 // without an error. States that hold a way out of before go then.
 func (b *bsd) load(a *Anchor) error {
-	if there, err := b.hasRules(a.Name); err == nil && there && b.loaded[a.Name] == a.Rules {
+	if b.loaded[a.Name] == a.Rules && b.hasRules(a.Name) {
 		return nil
 	}
 	delete(b.loaded, a.Name)
@@ -242,7 +243,7 @@ func (b *bsd) clear(a *Anchor) error {
 	if _, err := b.pfctl("", "-s", "info"); err != nil {
 		return nil
 	}
-	if _, err := b.pfctl("", "-a", a.Name, "-F", "all"); err != nil {
+	if _, err := b.pfctl("", "-a", a.Name, "-F", "all"); err != nil && b.hasRules(a.Name) {
 		return err
 	}
 	return b.killStates(a)

@@ -159,6 +159,9 @@ func (f *fakeBSD) pfctl(stdin string, args ...string) (string, error) {
 		if anchor == "" {
 			return f.main[args[1]], nil
 		}
+		if _, known := f.anchors[anchor]; !known {
+			return "", errors.New("pfctl: Anchor '" + anchor + "' not found.")
+		}
 		return ofKind(f.anchors[anchor], args[1] == "nat"), nil
 	case "-f -":
 		f.loads++

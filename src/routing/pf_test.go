@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What pfctl prints of main rulesets: of a plain FreeBSD's, of what pfSense and
-// OPNsense make, and of such as call nothing of ours.
+// What the pfctl of FreeBSD 14.0 prints of main rulesets: of a plain FreeBSD's, of
+// such as pfSense and OPNsense make, and of one that calls nothing of ours.
 func TestCalledAnchor(t *testing.T) {
 	for _, c := range []struct {
 		file, filter, nat string
