@@ -33,18 +33,18 @@ func TestExportersService(t *testing.T) {
 		}
 		return file
 	}
-	run := func(file string, env []string, args ...string) string {
+	run := func(file string, env []string, args ...string) (string, bool) {
 		t.Helper()
 		sh := exec.Command("sh", append([]string{"-eu", file}, args...)...)
 		sh.Env = append(os.Environ(), env...)
 		out, err := sh.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s %q: %v: %s", file, args, err, out)
-		}
-		return string(out)
+		return string(out), err == nil
 	}
 	subr := write("rc.subr", `load_rc_config() { . "$(dirname "$0")/rc.conf"; }
-run_rc_command() { eval "echo $1 \$$rcvar $pidfile $command $command_args"; }
+run_rc_command() { eval "echo $1 \$$rcvar $pidfile $procname $command $command_args"; $start_postcmd; }
+check_pidfile() { echo $running; }
+warn() { echo "$@"; }
+sleep() { :; }
 `)
 	var rc string
 	for _, file := range p.Files {
@@ -52,16 +52,20 @@ run_rc_command() { eval "echo $1 \$$rcvar $pidfile $command $command_args"; }
 			rc = write("rc", strings.Replace(string(file.Data), "/etc/rc.subr", subr, 1))
 		}
 	}
-	const daemon = "/var/run/netcombiner_exporter.pid /usr/sbin/daemon -S -T netcombiner-exporter -R 5 " +
-		"-P /var/run/netcombiner_exporter.pid /usr/local/sbin/netcombiner-exporter"
+	const pidfile, program = "/var/run/netcombiner_exporter.pid", "/usr/local/sbin/netcombiner-exporter"
+	const daemon = pidfile + " " + program + " /usr/sbin/daemon -f -S -T netcombiner-exporter -p " + pidfile + " " + program
 	for conf, want := range map[string]string{
-		"": "start NO " + daemon,
-		"netcombiner_exporter_enable=YES\nnetcombiner_exporter_args='--listen 192.168.1.1:9487'\n": "start YES " + daemon + " --listen 192.168.1.1:9487",
+		"running=1\n": "start NO " + daemon,
+		"running=1\nnetcombiner_exporter_enable=YES\nnetcombiner_exporter_args='--listen 192.168.1.1:9487'\n": "start YES " + daemon + " --listen 192.168.1.1:9487",
 	} {
 		write("rc.conf", conf)
-		if got := strings.TrimSpace(run(rc, nil, "start")); got != want {
+		if got, ok := run(rc, nil, "start"); !ok || strings.TrimSpace(got) != want {
 			t.Errorf("with %q: %s", conf, got)
 		}
+	}
+	write("rc.conf", "running=\n")
+	if got, ok := run(rc, nil, "start"); ok || !strings.Contains(got, "it has ended again: /var/log/messages says why") {
+		t.Errorf("of one that ends at once: %s", got)
 	}
 
 	stopped := filepath.Join(dir, "stopped")
@@ -70,12 +74,14 @@ run_rc_command() { eval "echo $1 \$$rcvar $pidfile $command $command_args"; }
 	for _, no := range []struct{ env, when string }{
 		{"PKG_UPGRADE=true", "DEINSTALL"}, {"PKG_ROOTDIR=/jail", "DEINSTALL"}, {"PKG_ROOTDIR=/", "POST-DEINSTALL"},
 	} {
-		run(script, []string{no.env}, "netcombiner-exporter-1.0", no.when)
-		if _, err := os.Stat(stopped); err == nil {
-			t.Errorf("%s with %s stops it", no.when, no.env)
+		out, ok := run(script, []string{no.env}, "netcombiner-exporter-1.0", no.when)
+		if _, err := os.Stat(stopped); err == nil || !ok {
+			t.Errorf("%s with %s stops it, or fails: %s", no.when, no.env, out)
 		}
 	}
-	run(script, []string{"PKG_ROOTDIR=/"}, "netcombiner-exporter-1.0", "DEINSTALL")
+	if out, ok := run(script, []string{"PKG_ROOTDIR=/"}, "netcombiner-exporter-1.0", "DEINSTALL"); !ok {
+		t.Error(out)
+	}
 	if got := readFile(t, stopped); got != "onestop\n" {
 		t.Errorf("the service is told %q", got)
 	}
