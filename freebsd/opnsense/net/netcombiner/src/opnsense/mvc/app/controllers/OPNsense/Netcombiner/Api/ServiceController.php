@@ -24,12 +24,13 @@ class ServiceController extends ApiMutableServiceControllerBase
         }
         $backend = new Backend();
         $this->runInterfaceRegistration();
+        /* Its rules call the daemon's anchors, which it looks for as it starts. */
+        $backend->configdRun('filter reload skip_alias');
         $said = trim($backend->configdRun('netcombiner reconfigure') ?? '');
         if ($said !== 'OK') {
             /* The page shows it as HTML. */
-            return ['status' => 'failed', 'status_msg' => nl2br(htmlspecialchars($said))];
+            return ['status' => 'failed', 'status_msg' => nl2br(htmlspecialchars($said ?: gettext('configd does not answer')))];
         }
-        $backend->configdRun('filter reload skip_alias');
         return ['status' => 'ok'];
     }
 }
