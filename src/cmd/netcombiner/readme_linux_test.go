@@ -29,6 +29,8 @@ var notHere = map[string]string{
 	"opkg install /tmp/netcombiner_*.ipk /tmp/luci-*.ipk":                                                 "OpenWrt has opkg",
 	"apk add --allow-untrusted /tmp/netcombiner-*.apk /tmp/luci-*.apk":                                    "OpenWrt has apk",
 
+	"pkg add ./netcombiner-[0-9]*.pkg ./os-netcombiner-*.pkg": "FreeBSD has pkg",
+
 	"service netcombiner reload && ifup nc0": "OpenWrt has procd and netifd",
 	"service netcombiner check nc0":          "package openwrt/test/router does",
 	"cat /var/etc/netcombiner/nc0.problem":   "OpenWrt's service writes it",
@@ -36,7 +38,8 @@ var notHere = map[string]string{
 
 // What stands in the README as code, has a blank in it, and is no command; nor
 // is what holds " = ", a line of a configuration.
-var notCommands = []string{"session: handshake", "rejected: mac", "path cannot connect", "no WAN yet: waits for wan", "interface wanb has no metric"}
+var notCommands = []string{"session: handshake", "rejected: mac", "path cannot connect", "no WAN yet: waits for wan", "interface wanb has no metric",
+	"nc0.conf:9: …", "the configuration was not written", "the other firewall of the cluster has it"}
 
 // Whoever types what README.md says gets the tunnel that it promises: its
 // configurations and its commands, run here as they stand there. A command
