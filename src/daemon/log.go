@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"log/syslog"
 	"os"
+	"runtime"
 	"syscall"
 
 	"netcombiner/src/config"
@@ -34,14 +35,30 @@ func systemLog(iface string, c *config.Config) *slog.Logger {
 }
 
 func dialSyslog(iface string, c *config.Config) (*slog.Logger, error) {
-	w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "netcombiner["+iface+"]")
+	tag, before := syslogName(runtime.GOOS, iface)
+	w, err := openSyslog(tag)
 	if err != nil {
 		return nil, err
 	}
+	if c.Interface.Log == "json" {
+		before = ""
+	}
 	return newLog(iface, c, eventlog.Format{NoTime: true, NoLevel: true}, func(level slog.Level, line []byte) {
-		_ = bySeverity(w, level)(string(line)) // syslogd may be restarting, and nobody else is there to tell
+		_ = bySeverity(w, level)(before + string(line)) // syslogd may be restarting, and nobody else is there to tell
 	}), nil
 }
+
+// syslogName is what syslogd is to know a tunnel's lines by, and what text begins with.
+// FreeBSD's syslogd takes the whole of netcombiner[nc0][123] for no name at all.
+func syslogName(system, iface string) (tag, before string) {
+	if system == "freebsd" {
+		return "netcombiner", iface + ": "
+	}
+	return "netcombiner[" + iface + "]", ""
+}
+
+// openSyslog is the host's syslog, but in tests.
+var openSyslog = func(tag string) (*syslog.Writer, error) { return syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, tag) }
 
 func bySeverity(w *syslog.Writer, level slog.Level) func(string) error {
 	switch {
@@ -55,10 +72,17 @@ func bySeverity(w *syslog.Writer, level slog.Level) func(string) error {
 	return w.Debug
 }
 
-// foregroundLog is where a daemon that stays in the foreground logs.
+// foregroundLog is where a daemon that stays in the foreground logs. To a service
+// manager that knows no severities, FreeBSD's daemon(8) say, it leaves only what
+// cannot go to syslog.
 func foregroundLog(o Options) *slog.Logger {
-	if os.Getenv("NETCOMBINER_LOG") == "procd" {
+	switch os.Getenv("NETCOMBINER_LOG") {
+	case "procd":
 		return procdLog(o.Interface, o.Config, os.Stdout, os.Stderr)
+	case "syslog":
+		if log, err := dialSyslog(o.Interface, o.Config); err == nil {
+			return log
+		}
 	}
 	return terminalLog(o.Interface, o.Config)
 }

@@ -2,9 +2,16 @@ package daemon
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"log/syslog"
+	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"netcombiner/src/config"
 )
@@ -27,18 +34,58 @@ func TestProcdLog(t *testing.T) {
 }
 
 // What daemon(8) runs stays in the foreground, and logs to syslog nevertheless. Without
-// one its words go where they can be read.
+// one its lines go where they can be read.
 func TestForegroundsLog(t *testing.T) {
 	o := Options{Interface: "nc0", Config: &config.Config{}}
+	line := func() { foregroundLog(o).Warn("path failed") }
+	heard := stubSyslog(t)
 	t.Setenv("NETCOMBINER_LOG", "syslog")
-	_, err := dialSyslog(o.Interface, o.Config)
-	toTerminal := writesToStderr(t, func() { foregroundLog(o).Info("path up") })
-	if toTerminal == (err == nil) {
-		t.Errorf("syslog: %v, and the terminal has the line: %v", err, toTerminal)
+	if writesToStderr(t, line) {
+		t.Error("a line for syslog is on stderr")
+	}
+	tag, before := syslogName(runtime.GOOS, "nc0")
+	if got, want := heard(), fmt.Sprintf("%s[%d]: %smsg=\"path failed\"\n", tag, os.Getpid(), before); !strings.HasPrefix(got, "<28>") || !strings.HasSuffix(got, want) {
+		t.Errorf("syslog has %q, want <28> and %q", got, want)
+	}
+	openSyslog = func(string) (*syslog.Writer, error) { return nil, errors.New("no syslogd") }
+	if !writesToStderr(t, line) {
+		t.Error("without syslogd nobody has the line")
 	}
 	t.Setenv("NETCOMBINER_LOG", "")
-	if !writesToStderr(t, func() { foregroundLog(o).Info("path up") }) {
+	if !writesToStderr(t, line) {
 		t.Error("the terminal does not have the line")
+	}
+}
+
+// What FreeBSD's syslogd is to sort by program begins with letters and [123]: alone.
+func TestSyslogName(t *testing.T) {
+	for system, want := range map[string][2]string{"linux": {"netcombiner[nc0]", ""}, "freebsd": {"netcombiner", "nc0: "}} {
+		if tag, before := syslogName(system, "nc0"); [2]string{tag, before} != want {
+			t.Errorf("%s: %q, %q", system, tag, before)
+		}
+	}
+}
+
+// stubSyslog stands for the host's syslog, and returns what tells the next line.
+func stubSyslog(t *testing.T) (next func() string) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := openSyslog
+	t.Cleanup(func() { c.Close(); openSyslog = was })
+	openSyslog = func(tag string) (*syslog.Writer, error) {
+		return syslog.Dial("udp", c.LocalAddr().String(), syslog.LOG_DAEMON|syslog.LOG_INFO, tag)
+	}
+	return func() string {
+		b := make([]byte, 1<<10)
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		n, _, err := c.ReadFrom(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
 	}
 }
 
