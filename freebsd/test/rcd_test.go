@@ -298,7 +298,7 @@ func TestStoppedFromOutside(t *testing.T) {
 // The log has a file of its own from the first start, where it is to have one.
 func TestLogFile(t *testing.T) {
 	onEach(t, func(t *testing.T, h host) {
-		const calls = "newsyslog -CN /var/log/netcombiner.log\nservice syslogd onereload\n"
+		const calls = "newsyslog -CN -f /etc/newsyslog.conf.d/netcombiner.conf\nservice syslogd onereload\n"
 		h.rc("start", "nc0")
 		h.must(os.Mkdir(h.path("etc/syslog.d"), 0o755))
 		h.write("etc/syslog.d/netcombiner.conf", "")
