@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -40,6 +41,9 @@ func TestPackagesOfTheTree(t *testing.T) {
 			var names []string
 			for _, p := range treeOf(t, repo(t), to) {
 				names = append(names, strings.TrimPrefix(p.Name, "os-"))
+				if p.Maintainer != "maintainers@netcombiner.invalid" || p.WWW != "https://netcombiner.invalid/" || !slices.Equal(p.Licenses, []string{"MIT"}) {
+					t.Errorf("%s is by %s, %s, %q", p.Name, p.Maintainer, p.WWW, p.Licenses)
+				}
 				r := readBack(t, p)
 				programs := 0
 				for name, e := range r.members {
