@@ -18,6 +18,8 @@ import (
 //	          route-to for what has the WAN's address as its source
 //	hop       the next one: a WAN's gateway, or the other end itself
 //	way       a WAN as it is used: its device, and where it leads
+
+// way is a WAN by which paths leave.
 type way struct {
 	link   *Link
 	path   string // the name of a path by it, for what a person reads
@@ -28,7 +30,7 @@ type way struct {
 // fibsNeeded is what to tell somebody whose host has too few.
 const fibsNeeded = "put net.fibs=%[1]d into /boot/loader.conf, and, for it to hold at once, sysctl net.fibs=%[1]d"
 
-// ways lists the WANs, each device once, in the paths' order. What is not bound
+// findWays lists the WANs, each device once, in the paths' order. What is not bound
 // goes by the device of the host's own default route.
 func (p *bsdPlan) findWays() (ways []*way) {
 	for _, w := range p.spec.WANs {
