@@ -68,8 +68,9 @@ plot: ## build/plot, which makes the page of build/evaluation/results.json
 test: export CI := 1
 test: testbed $(NPM) ## prove it: unit tests, virtual time, and the real kernel where root
 	ci/need $(LAB) gcc promtool:prometheus mandoc zsh fish systemd-analyze:systemd chromium node:nodejs msgfmt:gettext \
-		busybox zopfli signify-openbsd openssl qemu-aarch64-static:qemu-user-static bmake zstd mksh php:php-cli
+		busybox zopfli signify-openbsd openssl qemu-aarch64-static:qemu-user-static bmake zstd mksh php:php-cli xmllint:libxml2-utils
 	python3 -c 'import jinja2' 2>/dev/null || ci/need jinja2:python3-jinja2 # a module, not a command
+	php -r 'exit(+!class_exists("SimpleXMLElement"));' || ci/need simplexml:php-xml # likewise
 	$(call in-each,go vet ./...)
 	$(call in-each,go test -p 1 -timeout 20m ./...)
 	@# Without what measures, and what calculates for minutes in a single goroutine.
@@ -95,7 +96,7 @@ lint: $(TOOLS)/golangci-lint $(NPM) ## gofmt, vet, golangci-lint (with staticche
 	cd packaging/test && shellcheck -x run within systemd sysv openrc installrpm
 	shellcheck -s dash -e SC3043,SC1091,SC2034 init/netcombiner.freebsd freebsd/test/testdata/rc.subr
 	shellcheck freebsd/port/net/*/files/pkg-*.in
-	shellcheck -s dash $$(grep -rlE '^#!/bin/sh' freebsd/opnsense)
+	shellcheck -s dash $$(grep -rlE '^#!/bin/sh' freebsd/opnsense freebsd/pfsense)
 	shellcheck -s dash -e SC3043 $$(grep -rlE '^#!/bin/sh|shellcheck shell' openwrt/netcombiner) openwrt/test/router/testdata/bin/*
 	cd openwrt && ../$(NPM)/.bin/eslint -c test/luci/eslint.config.mjs luci-*/htdocs test/luci
 	openwrt/test/luci/node_modules/.bin/eslint -c openwrt/test/luci/eslint.config.mjs freebsd/opnsense/test

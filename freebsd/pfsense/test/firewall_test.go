@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	port  = "../../pfsense/net/pfSense-pkg-netcombiner"
+	port  = "../net/pfSense-pkg-netcombiner"
 	files = port + "/files/usr/local"
 	pages = files + "/www/packages/netcombiner/"
 )
@@ -209,7 +209,7 @@ func contains(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(text, part) {
-			t.Errorf("%s lacks %q:\n%s", what, part, text)
+			t.Errorf("%s lacks %q:\n%.500s", what, part, text)
 		}
 	}
 }
@@ -217,6 +217,6 @@ func contains(t *testing.T, what, text string, parts ...string) {
 func lacks(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
 	if i := slices.IndexFunc(parts, func(part string) bool { return strings.Contains(text, part) }); i >= 0 {
-		t.Errorf("%s has %q:\n%s", what, parts[i], text)
+		t.Errorf("%s has %q:\n%.500s", what, parts[i], text)
 	}
 }

@@ -210,6 +210,7 @@ func TestHostilePages(t *testing.T) {
 	for _, id := range []string{"enabled", "of", "name", "instance", "role", "secret", "address", "routing", "carp", "interface", "remote", "transport", "metric", "quota", "allow", "gateway", "suite", "clientinterface"} {
 		item[id] = bad
 	}
+	item["instance"] = "7" + bad
 	tunnel := with(item, object{"instance": "0", "role": "local", "enabled": "yes", "carp": ""})
 	f.configure(object{"enable": "on"}, []object{tunnel, item}, []object{item, with(item, object{"of": "nc0"})}, []object{item})
 	f.write("broken-nc0", bad+"\n")
@@ -252,7 +253,7 @@ func TestOddRequests(t *testing.T) {
 		f.post(page, object{"id": "99"}, object{"act": "del"})
 	}
 	same(t, "config.xml", f.text("config.xml"), before)
-	f.php("config_set_path('installedpackages/netcombiner', ['config' => '', 'tunnels' => '', 'paths' => ['item' => ''], 'listens' => ['item' => ['', 'x', ['of' => ['y']]]]]); write_config('test');")
+	f.php("config_set_path('installedpackages/netcombiner', ['config' => '', 'tunnels' => '', 'paths' => ['item' => ''], 'listens' => ['item' => ['', 'x', ['of' => ['z' => 'y']]]]]); write_config('test');")
 	for _, page := range phpPages(t) {
 		for _, kind := range []string{"tunnel", "path", "listen"} {
 			f.get(page, object{"kind": kind})
