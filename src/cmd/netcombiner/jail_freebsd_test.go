@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -66,7 +67,12 @@ func inJail(do func(args []string) error) func() {
 	}
 }
 
+// jails is held by the script that has one: they all want the same links, and one pf.
+var jails sync.Mutex
+
 func cmdJail(ts *testscript.TestScript, _ bool, args []string) {
+	jails.Lock()
+	ts.Defer(jails.Unlock)
 	ts.Check(tuntest.Loopback())
 	jid, err := newJail(args[0])
 	ts.Check(err)
