@@ -36,7 +36,12 @@ import (
 func init() {
 	words["jail"], words["fibs"] = cmdJail, cmdFIBs
 	programs["gateway"] = inJail(func(args []string) error {
-		return linkwatch.ChangeRoute(0, rtsock.RouteAdd, rtsock.Route{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr(args[0])})
+		gateway := netip.MustParseAddr(args[0])
+		everywhere, err := gateway.Prefix(0)
+		if err != nil {
+			return err
+		}
+		return linkwatch.ChangeRoute(0, rtsock.RouteAdd, rtsock.Route{Prefix: everywhere, Gateway: gateway})
 	})
 	programs["link"] = inJail(func(args []string) error { return setLink(args[0], args[1] == "up") })
 	programs["address"] = inJail(func(args []string) error {
