@@ -127,3 +127,18 @@ func TestScriptsAreThere(t *testing.T) {
 		}
 	}
 }
+
+// The folder that the key goes through is nobody else's from the first template on, also
+// where pkg installs into an image of another system.
+func TestInstallMakesTheFolder(t *testing.T) {
+	root := t.TempDir()
+	must(t, os.MkdirAll(root+"/usr/local/etc", 0o755))
+	if out, err := command(t, []string{"PKG_ROOTDIR=" + root + "/"}, "dash", "-eu", "../net/netcombiner/+POST_INSTALL.pre"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, folder := range []string{"/usr/local/etc/netcombiner", newConf} {
+		if info, err := os.Stat(root + folder); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", folder, info, err)
+		}
+	}
+}

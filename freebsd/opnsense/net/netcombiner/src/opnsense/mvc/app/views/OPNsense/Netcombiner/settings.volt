@@ -134,11 +134,11 @@
 
         /* A tab has an address, which the menu goes to. */
         function open() {
-            $('#maintabs a').filter(function () {
+            $('#maintabs a[data-toggle="tab"]').filter(function () {
                 return this.hash === window.location.hash;
             }).tab('show');
         }
-        $('#maintabs a').on('shown.bs.tab', function (event) {
+        $('#maintabs a[data-toggle="tab"]').on('shown.bs.tab', function (event) {
             history.pushState(null, null, event.target.hash);
         });
         $(window).on('hashchange', open);
