@@ -3,7 +3,7 @@
 // daemon is the real one.
 //
 // With OPNSENSE_CORE, the folder of a copy of OPNsense's own sources (opnsense/core), the
-// templates and the model are run by that as well.
+// templates, the model and the API are run by that, too.
 package opnsense
 
 import (

@@ -86,10 +86,10 @@ follow() {
 		! runs "$1" || stop "$1"
 	elif ! runs "$1"; then
 		mv -f "$etc/new/$1.conf" "$now"
-		begin start "$1"
+		begin "$1"
 	elif ! cmp -s "$etc/new/$1.conf" "$now"; then
 		mv -f "$etc/new/$1.conf" "$now"
-		reload "$1" || begin restart "$1"
+		reload "$1" || begin "$1"
 	fi
 }
 
@@ -101,10 +101,11 @@ reload() {
 	esac
 }
 
-# begin has the rest of OPNsense find the new device, if it is an assigned interface.
+# begin starts a tunnel, anew if it is tried in vain or has to; the rest of OPNsense is
+# to find the new device, if it is an assigned interface.
 begin() {
-	if said=$(service netcombiner "one$1" "$2" 2>&1); then
-		configctl -dq interface newip "$2" force
+	if said=$(service netcombiner onerestart "$1" 2>&1); then
+		configctl -dq interface newip "$1" force
 	else
 		echo "$said"
 		failed=1
@@ -153,7 +154,7 @@ problems() {
 		elif ! master "$tunnel"; then
 			echo "$tunnel: the other firewall of the cluster has it"
 		elif [ -s "$run/$tunnel.problem" ]; then
-			echo "$tunnel: $(head -n 1 "$run/$tunnel.problem")"
+			echo "$tunnel: $(sed -e "s/^netcombiner: //" -e "s/^$tunnel: //" -e 1q "$run/$tunnel.problem")"
 		else
 			echo "$tunnel: it is stopped"
 		fi
