@@ -75,7 +75,7 @@ test: testbed $(NPM) ## prove it: unit tests, virtual time, and the real kernel 
 	$(call in-each,go test -p 1 -timeout 20m ./...)
 	@# Without what measures, and what calculates for minutes in a single goroutine.
 	go test -p 1 -race -short -timeout 20m $$(go list ./... | grep -v -e /testbed -e /congestion)
-	timeout 300 node --test $(LUCI)/*.test.mjs freebsd/opnsense/test/*.test.mjs
+	timeout 300 node --test $(LUCI)/*.test.mjs freebsd/opnsense/test/*.test.mjs freebsd/pfsense/test/*.test.mjs
 
 .PHONY: soak
 soak: ## random faults in virtual time: SEEDS=10000, FIRST=1
@@ -99,7 +99,7 @@ lint: $(TOOLS)/golangci-lint $(NPM) ## gofmt, vet, golangci-lint (with staticche
 	shellcheck -s dash $$(grep -rlE '^#!/bin/sh' freebsd/opnsense freebsd/pfsense)
 	shellcheck -s dash -e SC3043 $$(grep -rlE '^#!/bin/sh|shellcheck shell' openwrt/netcombiner) openwrt/test/router/testdata/bin/*
 	cd openwrt && ../$(NPM)/.bin/eslint -c test/luci/eslint.config.mjs luci-*/htdocs test/luci
-	openwrt/test/luci/node_modules/.bin/eslint -c openwrt/test/luci/eslint.config.mjs freebsd/opnsense/test
+	openwrt/test/luci/node_modules/.bin/eslint -c openwrt/test/luci/eslint.config.mjs freebsd/opnsense/test freebsd/pfsense/test
 
 $(NPM): $(LUCI)/package-lock.json
 	ci/need node:nodejs npm

@@ -24,7 +24,7 @@ export default [
 		rules: { ...js.configs.recommended.rules, 'no-undef': 'error', 'no-unused-vars': [ 'error', { args: 'none' } ] }
 	},
 	{
-		files: [ 'test/luci/*.mjs', 'freebsd/opnsense/test/*.mjs' ],
+		files: [ 'test/luci/*.mjs', 'freebsd/opnsense/test/*.mjs', 'freebsd/pfsense/test/*.mjs' ],
 		...js.configs.recommended,
 		languageOptions: { globals: { ...globals.node, ...globals.browser, ...readonly([ 'luci', 'load', 'shown' ]) } }
 	},

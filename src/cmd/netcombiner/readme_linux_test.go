@@ -29,7 +29,8 @@ var notHere = map[string]string{
 	"opkg install /tmp/netcombiner_*.ipk /tmp/luci-*.ipk":                                                 "OpenWrt has opkg",
 	"apk add --allow-untrusted /tmp/netcombiner-*.apk /tmp/luci-*.apk":                                    "OpenWrt has apk",
 
-	"pkg add ./netcombiner-[0-9]*.pkg ./os-netcombiner-*.pkg": "FreeBSD has pkg",
+	"pkg add ./netcombiner-[0-9]*.pkg ./os-netcombiner-*.pkg":          "FreeBSD has pkg",
+	"pkg add ./netcombiner-[0-9]*.pkg ./pfSense-pkg-netcombiner-*.pkg": "FreeBSD has pkg",
 
 	"service netcombiner reload && ifup nc0": "OpenWrt has procd and netifd",
 	"service netcombiner check nc0":          "package openwrt/test/router does",
