@@ -63,8 +63,8 @@ func sourceTo(ctx context.Context, remote netip.Addr) (netip.Addr, error) {
 // number that come to local, as Listen does for UDP; but on :: only those of
 // IPv6, for the kernel has no raw socket for both.
 //
-// FreeBSD does not let a raw socket choose the source of one datagram: on a
-// wildcard address answers leave from the address that its routing table picks.
+// FreeBSD does not let a raw socket of IPv4 choose the source of one datagram: at
+// 0.0.0.0 answers leave from the address that its routing table picks.
 func ListenRaw(ctx context.Context, protocol uint8, local netip.Addr, o Options) (*Socket, error) {
 	local = local.Unmap()
 	if err := checkRaw(protocol, local.Is6()); err != nil {
