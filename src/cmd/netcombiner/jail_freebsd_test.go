@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strconv"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ import (
 //	fibs N           have at least so many routing tables
 //	gateway A        a program: make a default route
 //	link DEV up|down a program
+//	inside PROG …    a program: run one of the system's in the jail
 //	echo A:P         a program: send all datagrams back that come there
 //	ask A:P N        a program: send N datagrams there, until all have come back
 
@@ -51,6 +53,13 @@ func init() {
 		}
 		_, err := tundevice.Configure(args[0], all, 0)
 		return err
+	})
+	programs["inside"] = inJail(func(args []string) error {
+		path, err := exec.LookPath(args[0])
+		if err != nil {
+			return err
+		}
+		return unix.Exec(path, args, os.Environ())
 	})
 	programs["echo"] = inJail(echo)
 	programs["ask"] = inJail(question)
@@ -76,8 +85,11 @@ func inJail(do func(args []string) error) func() {
 var jails sync.Mutex
 
 func cmdJail(ts *testscript.TestScript, _ bool, args []string) {
-	jails.Lock()
-	ts.Defer(jails.Unlock)
+	if ts.Getenv("HAS_JAILS") == "" {
+		jails.Lock()
+		ts.Defer(jails.Unlock)
+		ts.Setenv("HAS_JAILS", "yes")
+	}
 	ts.Check(tuntest.Loopback())
 	jid, err := newJail(args[0])
 	ts.Check(err)
@@ -100,13 +112,17 @@ func cmdFIBs(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	have, err := linkwatch.FIBs()
 	ts.Check(err)
-	if value := uint32(want); have < want {
-		name := "net.fibs"
-		_, _, errno := unix.Syscall6(unix.SYS___SYSCTLBYNAME, uintptr(unsafe.Pointer(unsafe.StringData(name))), uintptr(len(name)), 0, 0, uintptr(unsafe.Pointer(&value)), 4)
-		if errno != 0 {
-			ts.Fatalf("net.fibs=%d: %v", want, errno)
-		}
+	if have < want {
+		ts.Check(setSysctl("net.fibs", uint32(want)))
 	}
+}
+
+func setSysctl(name string, value uint32) error {
+	_, _, errno := unix.Syscall6(unix.SYS___SYSCTLBYNAME, uintptr(unsafe.Pointer(unsafe.StringData(name))), uintptr(len(name)), 0, 0, uintptr(unsafe.Pointer(&value)), 4)
+	if errno != 0 {
+		return fmt.Errorf("%s=%d: %w", name, value, errno)
+	}
+	return nil
 }
 
 func setLink(device string, up bool) error {
