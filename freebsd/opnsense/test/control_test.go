@@ -98,7 +98,7 @@ func (f *firewall) installed(name string) string {
 func TestReconfigure(t *testing.T) {
 	f := newFirewall(t)
 	said, calls := f.control("reconfigure")
-	f.expect("first", said, "OK", calls, "service netcombiner onerestart nc0", "configctl -dq interface newip nc0 force")
+	f.expect("first", said, "OK", calls, "service netcombiner onerestart nc0", "configctl -dq interface newip nc0 force", "configctl -dq interface newipv6 nc0 force")
 	if f.installed("nc0") != home {
 		t.Errorf("nc0.conf is %q", f.installed("nc0"))
 	}
@@ -125,12 +125,12 @@ func TestReconfigure(t *testing.T) {
 	f.candidate("nc0", strings.Replace(metric, "[Path]", "MTU = 1400\n[Path]", 1))
 	write(t, f.dir+"/reload", "MTU: restart to apply\n")
 	said, calls = f.control("reconfigure")
-	f.expect("what needs a restart", said, "OK", calls, "netcombiner reload nc0", "service netcombiner onerestart nc0", "configctl -dq interface newip nc0 force")
+	f.expect("what needs a restart", said, "OK", calls, "netcombiner reload nc0", "service netcombiner onerestart nc0", "configctl -dq interface newip nc0 force", "configctl -dq interface newipv6 nc0 force")
 
 	f.settings("nc0 nc1", "")
 	f.candidate("nc1", away)
 	said, calls = f.control("reconfigure")
-	f.expect("a second", said, "OK", calls, "service netcombiner onerestart nc1", "configctl -dq interface newip nc1 force")
+	f.expect("a second", said, "OK", calls, "service netcombiner onerestart nc1", "configctl -dq interface newip nc1 force", "configctl -dq interface newipv6 nc1 force")
 
 	f.settings("nc1", "")
 	must(t, os.Remove(f.dir+"/templates/nc0.conf"))
@@ -222,7 +222,7 @@ func TestCARP(t *testing.T) {
 	}
 	state("MASTER")
 	said, calls = f.control("reconfigure")
-	f.expect("it becomes master", said, "OK", calls, "service netcombiner onerestart nc0", "configctl -dq interface newip nc0 force")
+	f.expect("it becomes master", said, "OK", calls, "service netcombiner onerestart nc0", "configctl -dq interface newip nc0 force", "configctl -dq interface newipv6 nc0 force")
 	state("INIT")
 	said, calls = f.control("reconfigure")
 	f.expect("it is master no more", said, "OK", calls, "service netcombiner onestop nc0")
@@ -238,11 +238,11 @@ func TestServiceControl(t *testing.T) {
 	said, _ := f.control("status", "")
 	f.expect("status before", said, "netcombiner is not running", nil)
 	said, calls := f.control("start", "")
-	f.expect("start", said, "OK", calls, "service netcombiner onerestart nc0", "configctl -dq interface newip nc0 force", "service netcombiner onerestart nc1", "configctl -dq interface newip nc1 force")
+	f.expect("start", said, "OK", calls, "service netcombiner onerestart nc0", "configctl -dq interface newip nc0 force", "configctl -dq interface newipv6 nc0 force", "service netcombiner onerestart nc1", "configctl -dq interface newip nc1 force", "configctl -dq interface newipv6 nc1 force")
 	said, _ = f.control("status", "")
 	f.expect("status", said, "netcombiner is running", nil)
 	said, calls = f.control("restart", "nc1")
-	f.expect("restart of one", said, "OK", calls, "service netcombiner onestop nc1", "service netcombiner onerestart nc1", "configctl -dq interface newip nc1 force")
+	f.expect("restart of one", said, "OK", calls, "service netcombiner onestop nc1", "service netcombiner onerestart nc1", "configctl -dq interface newip nc1 force", "configctl -dq interface newipv6 nc1 force")
 	said, calls = f.control("stop", "nc1")
 	f.expect("stop of one", said, "", calls, "service netcombiner onestop nc1")
 	write(t, f.dir+"/run/nc1.problem", "netcombiner: nc1: the name is taken\nand more\n")

@@ -106,6 +106,7 @@ reload() {
 begin() {
 	if said=$(service netcombiner onerestart "$1" 2>&1); then
 		configctl -dq interface newip "$1" force
+		configctl -dq interface newipv6 "$1" force
 	else
 		echo "$said"
 		failed=1
