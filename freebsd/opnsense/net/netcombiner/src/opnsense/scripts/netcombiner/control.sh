@@ -11,7 +11,6 @@
 # A candidate takes its place only when the daemon finds nothing wrong with any of them.
 # What was wrong is printed, and all stays as it is.
 
-umask 077
 etc=${NETCOMBINER_ETC:-/usr/local/etc/netcombiner}
 run=${NETCOMBINER_RUN:-/var/run/netcombiner}
 settings=${NETCOMBINER_RC_CONF:-/etc/rc.conf.d/netcombiner}
