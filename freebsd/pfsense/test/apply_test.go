@@ -11,7 +11,7 @@ func TestApply(t *testing.T) {
 	f := newHome(t)
 	f.calls()
 	same(t, "problems", f.apply(), []string{})
-	same(t, "start", f.calls(), []string{"rc.d/netcombiner onestart nc0"})
+	same(t, "start", f.calls(), []string{"rc.d/netcombiner onerestart nc0"})
 	c := f.parsed("nc0")
 	if c.Interface.Key.Base64() != key || len(c.Paths) != 2 || c.Paths[0].Device != "em0" {
 		t.Errorf("configuration %+v", c)
@@ -100,12 +100,12 @@ func TestNotOurs(t *testing.T) {
 func TestBroken(t *testing.T) {
 	f := newHome(t)
 	f.write("broken-nc0", "netcombiner: nc0: no pf: kldload pf\nmore\n")
-	same(t, "problems", f.apply(), []string{"nc0: netcombiner: nc0: no pf: kldload pf"})
+	same(t, "problems", f.apply(), []string{"nc0: no pf: kldload pf"})
 	same(t, "status", f.php("return netcombiner_status();"),
-		`{"tunnels":[],"problems":{"nc0":"netcombiner: nc0: no pf: kldload pf"},"names":{"nc0":"home"}}`)
+		`{"tunnels":[],"problems":{"nc0":"no pf: kldload pf"},"names":{"nc0":"home"}}`)
 	f.calls()
 	f.php("netcombiner_resync();")
-	same(t, "log", f.calls(), []string{"rc.d/netcombiner onestart nc0", "log netcombiner: nc0: netcombiner: nc0: no pf: kldload pf"})
+	same(t, "log", f.calls(), []string{"rc.d/netcombiner onerestart nc0", "log netcombiner: nc0: no pf: kldload pf"})
 }
 
 // Without the program all stays as it is, and one line says so.
@@ -133,7 +133,7 @@ func TestCARP(t *testing.T) {
 		t.Error("the backup is not ready: it has no configuration")
 	}
 	contains(t, "status", f.php("return netcombiner_status();"), `"nc0":"the other firewall of the cluster has it"`)
-	same(t, "master", event("MASTER"), []string{"rc.d/netcombiner onestart nc0"})
+	same(t, "master", event("MASTER"), []string{"rc.d/netcombiner onerestart nc0"})
 	same(t, "master still", event("MASTER"), []string(nil))
 	same(t, "backup again", event("BACKUP"), []string{"rc.d/netcombiner onestop nc0"})
 	f.host["carp"] = object{}

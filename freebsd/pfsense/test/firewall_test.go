@@ -115,7 +115,7 @@ func (f *firewall) asks(request object, stdin string, script ...string) string {
 	f.ok(err)
 	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "php", append([]string{"-n", "-d", "extension=simplexml", "-d", "extension=ctype", "-d", "display_errors=stderr", "-d", "log_errors=0",
+	cmd := exec.CommandContext(ctx, "php", append([]string{"-n", "-d", "extension=xml", "-d", "extension=simplexml", "-d", "extension=ctype", "-d", "display_errors=stderr", "-d", "log_errors=0",
 		"-d", "short_open_tag=1", "-d", "include_path=" + doubles + ":" + pkg, "-d", "auto_prepend_file=" + doubles + "/request.php"}, script...)...)
 	cmd.Env = append(os.Environ(), "ROOT="+f.root, "REQUEST="+string(asked))
 	cmd.Stdin = strings.NewReader(stdin)

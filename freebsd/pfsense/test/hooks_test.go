@@ -67,7 +67,7 @@ func TestManifest(t *testing.T) {
 	f.calls()
 	same(t, "status", f.php("eval('$rc="+strings.ReplaceAll(here(m.Service.Status), "'", `\'`)+";'); return $rc;"), "false")
 	f.php(here(m.Service.Start))
-	same(t, "start", f.calls(), []string{"rc.d/netcombiner onestart nc0"})
+	same(t, "start", f.calls(), []string{"rc.d/netcombiner onerestart nc0"})
 	same(t, "status", f.php("eval('$rc="+strings.ReplaceAll(here(m.Service.Status), "'", `\'`)+";'); return $rc;"), "true")
 	f.php(here(m.Service.Stop))
 	same(t, "stop", f.calls(), []string{"rc.d/netcombiner onestop nc0"})
@@ -146,5 +146,5 @@ func TestAssigned(t *testing.T) {
 	same(t, "stopped", f.calls(), []string(nil))
 
 	f.apply()
-	same(t, "a device that came anew", f.calls(), []string{"rc.d/netcombiner onestart nc0", "system_routing_configure opt2", "setup_gateways_monitor"})
+	same(t, "a device that came anew", f.calls(), []string{"rc.d/netcombiner onerestart nc0", "system_routing_configure opt2", "setup_gateways_monitor", "filter_configure"})
 }

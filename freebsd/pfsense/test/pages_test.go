@@ -24,7 +24,7 @@ var pathForm = object{
 func TestForms(t *testing.T) {
 	f := newFirewall(t)
 	f.php("netcombiner_install();")
-	contains(t, "form", f.get("edit.php", object{"kind": "tunnel"}), `name="instance" id="instance" type="text" value="0"`, "Generate", "Show")
+	contains(t, "form", f.get("edit.php", object{"kind": "tunnel"}), `name="instance" id="instance" type="text" value="0"`, `name="keynew"`, `name="keyshow"`)
 	same(t, "saved", f.post("edit.php", object{"kind": "tunnel"}, tunnelForm), "")
 	contains(t, "apply without paths", f.post("list.php", object{"kind": "tunnel"}, object{"apply": "Apply Changes"}), "nc0: [Path]: missing; allowed: one for each Internet link")
 	same(t, "saved", f.post("edit.php", object{"kind": "path"}, pathForm), "")
@@ -170,7 +170,7 @@ func TestToken(t *testing.T) {
 	f.php("netcombiner_install();")
 	made := newToken(t)
 	page := f.get("token.php", nil)
-	contains(t, "WANs", page, `<option value="wan" selected="selected">WAN (em0; 192.0.2.1, fe80::1)</option>`, `<option value="opt1" selected="selected">LTE modem (ue0; by DHCP)</option>`)
+	contains(t, "WANs", page, `<option value="wan" selected>WAN (em0; 192.0.2.1, fe80::1)</option>`, `<option value="opt1" selected>LTE modem (ue0; by DHCP)</option>`)
 	lacks(t, "WANs", page, `value="lan"`)
 	form := object{"save": "Save", "token": made, "name": "VPS", "wans": []string{"wan", "opt1"}}
 	for _, c := range []struct {

@@ -4,7 +4,8 @@
 
 error_reporting(E_ALL);
 set_error_handler(function ($level, $words, $file, $line) {
-	if (error_reporting() & $level) { // not where an @ says that it may fail
+	$theirs = getenv('PFSENSE') && strpos($file, getenv('PFSENSE')) === 0;
+	if (error_reporting() & $level && !$theirs) { // not where an @ says that it may fail
 		fwrite(STDERR, "PHP: {$words} at {$file}:{$line}\n");
 		exit(250);
 	}

@@ -14,25 +14,26 @@ require_once('netcombiner/netcombiner.inc');
 $kind = netcombiner_kind();
 $place = netcombiner_place($kind);
 $items = netcombiner_items($kind);
-$item = $place === null ? netcombiner_new_item($kind) : $items[$place];
+// (head.inc has an $item of its own.)
+$edited = $place === null ? netcombiner_new_item($kind) : $items[$place];
 $input_errors = [];
 
 /* The page's script asks: the one way by which a key comes out. */
 if (in_array(netcombiner_posted('act'), ['keynew', 'keyshow'])) {
-	$key = netcombiner_posted('act') == 'keynew' ? netcombiner_new_key() : netcombiner_value($item, 'secret');
+	$key = netcombiner_posted('act') == 'keynew' ? netcombiner_new_key() : netcombiner_value($edited, 'secret');
 	header('Content-Type: application/json');
 	echo json_encode(netcombiner_may_change() ? ['key' => $key] : ['error' => NETCOMBINER_READ_ONLY]);
 	exit;
 }
 
 if (isset($_POST['save'])) {
-	$old = netcombiner_device($item);
-	$item = netcombiner_input($kind, $_POST, $item);
-	$input_errors = netcombiner_may_change() ? netcombiner_wrong($kind, $item, $place) : [NETCOMBINER_READ_ONLY];
+	$old = netcombiner_device($edited);
+	$edited = netcombiner_input($kind, $_POST, $edited);
+	$input_errors = netcombiner_may_change() ? netcombiner_wrong($kind, $edited, $place) : [NETCOMBINER_READ_ONLY];
 	if (!$input_errors) {
-		$items[$place ?? count($items)] = $item;
+		$items[$place ?? count($items)] = $edited;
 		if ($kind == 'tunnel' && $place !== null) {
-			netcombiner_renumber($old, netcombiner_device($item));
+			netcombiner_renumber($old, netcombiner_device($edited));
 		}
 		if (netcombiner_save($kind, $items, "{$kind} saved")) {
 			header("Location: /packages/netcombiner/list.php?kind={$kind}");
@@ -51,7 +52,7 @@ if ($input_errors) {
 	print_input_errors($input_errors);
 }
 netcombiner_tabs($kind);
-$form = netcombiner_form($kind, $item);
+$form = netcombiner_form($kind, $edited);
 $form->setAction("/packages/netcombiner/edit.php?kind={$kind}" . ($place === null ? '' : "&id={$place}"));
 print($form);
 
