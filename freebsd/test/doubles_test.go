@@ -20,14 +20,21 @@ import (
 
 // A double is this program by another name, in ROOT/bin. It finds its files by that.
 func TestMain(m *testing.M) {
-	self := os.Args[0]
+	self, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		panic(err)
+	}
 	d := double{filepath.Dir(filepath.Dir(self)), filepath.Base(self)}
 	switch d.name {
 	case "daemon":
 		os.Exit(d.daemon(os.Args[1:]))
 	case "netcombiner":
 		os.Exit(d.netcombiner(os.Args[1:]))
-	case "newsyslog", "service":
+	case "service":
+		os.Exit(d.service(os.Args[1:]))
+	case "sysrc":
+		os.Exit(d.sysrc(os.Args[1:]))
+	case "newsyslog":
 		d.record(os.Args[1:])
 		os.Exit(0)
 	}
@@ -52,6 +59,40 @@ func appendTo(file, text string) {
 	if _, err := io.WriteString(f, text); err != nil {
 		panic(err)
 	}
+}
+
+// service runs our rc.d script under $SHELL, and no other.
+func (d double) service(args []string) int {
+	if args[0] != "netcombiner" {
+		d.record(args)
+		return 0
+	}
+	cmd := exec.Command(os.Getenv("SHELL"), append([]string{d.file("netcombiner")}, args[1:]...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if cmd.Run() != nil {
+		return 1
+	}
+	return 0
+}
+
+// sysrc writes NAME=VALUE and NAME+=VALUE into rc.conf.
+func (d double) sysrc(args []string) int {
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return 1
+		}
+		if name, ok = strings.CutSuffix(name, "+"); ok {
+			value = strings.TrimSpace("${" + name + "-} " + value)
+		}
+		conf := d.file("etc/rc.conf")
+		was, err := exec.Command("sh", "-c", ". "+conf+"; echo \""+value+"\"").Output()
+		if err != nil {
+			return 1
+		}
+		appendTo(conf, name+"=\""+strings.TrimSpace(string(was))+"\"\n")
+	}
+	return 0
 }
 
 // daemon does what daemon(8) does by -f, -P, -t, -S, -T and -s: it runs a command in

@@ -48,7 +48,7 @@ func newHost(t *testing.T, shell string) host {
 	}
 	self, err := os.Executable()
 	h.must(err)
-	for _, double := range []string{"daemon", "netcombiner", "newsyslog", "service"} {
+	for _, double := range []string{"daemon", "netcombiner", "newsyslog", "service", "sysrc"} {
 		h.must(os.Symlink(self, h.path("bin/"+double)))
 	}
 	h.install("etc/rc.subr", "testdata/rc.subr", "@ROOT@", h.root)

@@ -31,6 +31,21 @@ var notHere = map[string]string{
 
 	"pkg add ./netcombiner-[0-9]*.pkg ./os-netcombiner-*.pkg":          "FreeBSD has pkg",
 	"pkg add ./netcombiner-[0-9]*.pkg ./pfSense-pkg-netcombiner-*.pkg": "FreeBSD has pkg",
+	"pkg add ./netcombiner-[0-9]*.pkg":                                 "package packaging/freebsd reads it back",
+	"pkg delete netcombiner":                                           "package freebsd/test runs its script",
+	"pkg upgrade":                                                      "FreeBSD has pkg",
+	"sysrc pf_enable=YES":                                              "package freebsd/test types it",
+	"service pf start":                                                 "package freebsd/test types it",
+	"service pf reload":                                                "package freebsd/test types it",
+	"sysctl net.fibs=3":                                                "Linux has no FIBs",
+	"sysrc netcombiner_enable=YES":                                     "package freebsd/test types it",
+	"sysrc netcombiner_interfaces+=nc0":                                "package freebsd/test types it",
+	"service netcombiner start":                                        "package freebsd/test types it",
+	"service netcombiner stop":                                         "package freebsd/test types it",
+	"service netcombiner status":                                       "package freebsd/test types it",
+	"service netcombiner reload nc0":                                   "package freebsd/test types it",
+	"service netcombiner restart nc0":                                  "package freebsd/test types it",
+	"service netcombiner restart":                                      "package freebsd/test types it",
 
 	"service netcombiner reload && ifup nc0": "OpenWrt has procd and netifd",
 	"service netcombiner check nc0":          "package openwrt/test/router does",
@@ -40,6 +55,8 @@ var notHere = map[string]string{
 // What stands in the README as code, has a blank in it, and is no command; nor
 // is what holds " = ", a line of a configuration.
 var notCommands = []string{"session: handshake", "rejected: mac", "path cannot connect", "no WAN yet: waits for wan", "interface wanb has no metric",
+	"--wan em1 --wan ue0", "needs pf to ask our rules", "has no gateway that …", "is tried again and again", // FreeBSD's
+	"pass in proto udp to port 4725", "pass in on netcombiner", "set reassemble yes", "set skip on nc0",
 	"nc0.conf:9: …", "the configuration was not written", "the other firewall of the cluster has it"}
 
 // Whoever types what README.md says gets the tunnel that it promises: its
@@ -96,6 +113,7 @@ func readDocument(t *testing.T, file string) (doc readme) {
 		case whole == "", strings.Contains(whole, "══"), strings.Contains(whole, "src/daemon"): // drawing, layout
 		case strings.HasPrefix(whole, "[Bypass]"):
 			doc.bypass = whole + "\n"
+		case strings.HasPrefix(whole, "nat-anchor "): // pf.conf, which package freebsd/test reads
 		case strings.HasPrefix(whole, "config "): // UCI, which package openwrt/test/router tries
 		case whole[0] == '[':
 			doc.configs = append(doc.configs, whole+"\n")
