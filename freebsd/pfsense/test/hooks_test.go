@@ -22,6 +22,7 @@ type manifest struct {
 	} `xml:"service"`
 	Plugins   []string `xml:"plugins>item>type"`
 	Rules     string   `xml:"filter_rules_needed"`
+	Kept      string   `xml:"ramdisk_dir_names"`
 	Install   string   `xml:"custom_php_install_command"`
 	Deinstall string   `xml:"custom_php_pre_deinstall_command"`
 	Resync    string   `xml:"custom_php_resync_config_command"`
@@ -48,6 +49,7 @@ func here(command string) string {
 func TestManifest(t *testing.T) {
 	m := readManifest(t)
 	f := newHome(t)
+	same(t, "kept of a RAM disk's /var/db", m.Kept, "netcombiner")
 	same(t, "rcfile, which pfSense deletes with the package", m.Service.RCFile, "")
 	for _, name := range append(m.Plugins, "") {
 		function := "netcombiner_" + name
@@ -128,7 +130,7 @@ func TestCluster(t *testing.T) {
 func TestAssigned(t *testing.T) {
 	f := newHome(t)
 	f.apply()
-	f.host["devices"] = object{"nc0": object{"mtu": 1500, "addrs": []object{}, "addrs6": []object{{"addr": "fe80::1"}}}}
+	f.host["devices"] = object{"nc0": object{"mtu": 1500, "addrs": []object{}, "addrs6": []object{{"addr": "fe80::1%nc0"}}}}
 	f.calls()
 	rules := "return [netcombiner_generate_rules('nat'), netcombiner_generate_rules('filter')];"
 	same(t, "rules", f.php(rules), `["",""]`)
