@@ -10,7 +10,6 @@ import (
 
 func (p *bsdPlan) localBSD() error {
 	ways := p.findWays()
-	enters := p.spec.Mode == config.RoutingNAT || p.spec.Mode == config.RoutingPortal
 	if p.portal() && p.spec.ClientInterface == "" {
 		return errNoClient
 	}
@@ -18,7 +17,7 @@ func (p *bsdPlan) localBSD() error {
 		return fmt.Errorf("ClientInterface = %s: there is no such interface", p.spec.ClientInterface)
 	}
 	byPF := false
-	if enters || len(ways) > 1 {
+	if p.enters() || len(ways) > 1 {
 		var err error
 		if byPF, err = p.egress(ways); err != nil {
 			return err
@@ -31,6 +30,11 @@ func (p *bsdPlan) localBSD() error {
 		p.clientsPortal(byPF)
 	}
 	return nil
+}
+
+// enters says whether others' packets enter the tunnel by our doing.
+func (p *bsdPlan) enters() bool {
+	return p.spec.Mode == config.RoutingNAT || p.spec.Mode == config.RoutingPortal
 }
 
 // egress has each path leave by its own WAN, and says whether pf does it.
@@ -52,7 +56,8 @@ func (p *bsdPlan) egress(ways []*way) (byPF bool, err error) {
 		}
 	default:
 		byPF = lacking > 0
-		if notReady := p.host.PF.ready("Egress = pf", true, false); byPF && notReady != nil {
+		// Where the Routing needs pf, it will say so.
+		if notReady := p.host.PF.ready("Egress = pf", true, false); byPF && notReady != nil && !p.enters() {
 			return false, fmt.Errorf("Egress = auto: neither FIBs nor pf will do: %w. Or: %w", p.tooFewFIBs(ways, lacking), notReady)
 		}
 	}
