@@ -91,7 +91,7 @@ lint: $(TOOLS)/golangci-lint $(NPM) ## gofmt, vet, golangci-lint (with staticche
 	@test -z "$$(gofmt -l src init packaging openwrt freebsd)" || { echo "gofmt would change:"; gofmt -l src init packaging openwrt freebsd; exit 1; }
 	$(call in-each,go vet ./...)
 	$(call in-each,$(TOOLS)/golangci-lint run ./...)
-	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench ci/package .ci/run init/netcombiner.openrc init/netcombiner.sysv \
+	shellcheck ci/need ci/fuzz ci/cross ci/emulate ci/bench ci/package ci/freebsd-port .ci/run init/netcombiner.openrc init/netcombiner.sysv \
 		packaging/completion/netcombiner.bash packaging/scripts/* packaging/freebsd/sdk/reinplace
 	cd packaging/test && shellcheck -x run within systemd sysv openrc installrpm
 	shellcheck -s dash -e SC3043,SC1091,SC2034 init/netcombiner.freebsd freebsd/test/testdata/rc.subr
@@ -131,6 +131,10 @@ freebsd-pkg: ## packages for FreeBSD, OPNsense and pfSense into build/freebsd/AB
 	ci/need bmake
 	go run -C $(FREEBSD) . -repo $(CURDIR) -arch "$(or $(ARCH),amd64)" -abi "$(or $(ABI),14)" -version "$(GIVEN)" \
 		-key "$(abspath $(KEY))" -out $(CURDIR)/build/freebsd
+
+.PHONY: freebsd-port
+freebsd-port: ## the ports for FreeBSD's ports tree, and their sources, into build/freebsd/ports: VERSION=1.2.3
+	ci/freebsd-port "$(GIVEN)" build/freebsd/ports
 
 .PHONY: package-test
 package-test: $(TOOLS)/nfpm ## try the packages and service files in a real Debian, made by debootstrap once

@@ -1,6 +1,7 @@
 package freebsd
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"os"
@@ -58,6 +59,55 @@ func TestPortsPlaces(t *testing.T) {
 		if _, err := config.ParseFor("freebsd", file, strings.NewReader(text)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// What goes into a ports tree: the sources build without a proxy, their sums are those of
+// distinfo, and a second run makes the same.
+func TestPortsTree(t *testing.T) {
+	t.Parallel()
+	const file = "netcombiner-1.2.3.tar.gz"
+	out := t.TempDir()
+	run := func(dir, name string, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOOS=freebsd", "GOFLAGS=-mod=vendor")
+		if name == "ci/freebsd-port" {
+			cmd.Env = os.Environ()
+		}
+		said, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %q: %v\n%s", name, args, err, said)
+		}
+		return string(said)
+	}
+	run("../..", "ci/freebsd-port", "1.2.3", out+"/a")
+	run("../..", "ci/freebsd-port", "1.2.3", out+"/b")
+	sources := read(t, out+"/a/"+file)
+	if sources != read(t, out+"/b/"+file) {
+		t.Error("the same commit makes other sources")
+	}
+	for _, name := range []string{"netcombiner", "netcombiner-exporter"} {
+		folder := out + "/a/net/" + name
+		want := fmt.Sprintf("SHA256 (%s) = %x\nSIZE (%s) = %d\n", file, sha256.Sum256([]byte(sources)), file, len(sources))
+		if got := read(t, folder+"/distinfo"); !strings.HasPrefix(got, "TIMESTAMP = ") || !strings.HasSuffix(got, "\n"+want) {
+			t.Errorf("%s: distinfo is\n%swant\n%s", name, got, want)
+		}
+		if !strings.Contains(read(t, folder+"/Makefile"), "\nDISTVERSION=\t1.2.3\n") {
+			t.Errorf("%s has another version", name)
+		}
+	}
+	run(out, "tar", "-xzf", "a/"+file)
+	for dir, program := range map[string]string{"": "./src/cmd/netcombiner", "src/exporter": "."} {
+		for imported := range strings.Lines(run(filepath.Join(out, "netcombiner-1.2.3", dir), "go", "list", "-deps", "-f", "{{.Dir}}", program)) {
+			if strings.Contains(imported, "/pkg/mod/") {
+				t.Errorf("%s is not among the sources", imported)
+			}
+		}
+	}
+	if out, err := exec.Command("../../ci/freebsd-port", "", out+"/c").CombinedOutput(); err == nil || !strings.Contains(string(out), "VERSION=: say which") {
+		t.Errorf("without a version: %v, %s", err, out)
 	}
 }
 
