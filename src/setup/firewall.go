@@ -13,10 +13,14 @@ import (
 // that is closed, and runs them only if somebody agrees.
 func (h *Host) firewall(iface string, routing config.Routing, listens []token.Way, yes bool) {
 	f := opening{host: h, iface: iface, forward: routing != config.RoutingNone, listens: listens}
-	name, commands := f.find()
 	if len(listens) > 0 {
 		defer h.say("if the provider has a firewall of its own (AWS, Oracle, Hetzner …), open %s there, too", ports(listens))
 	}
+	if h.PF {
+		f.pf()
+		return
+	}
+	name, commands := f.find()
 	if len(commands) == 0 {
 		return
 	}

@@ -46,6 +46,8 @@ type Host struct {
 	// Command runs a program of the host and returns what it wrote. ErrNoProgram says that
 	// there is none of that name.
 	Command func(name string, args ...string) (string, error)
+	// PF says that the host's firewall is pf(4), as FreeBSD's, not nftables.
+	PF      bool
 	Service Service
 	// Status asks the tunnel that runs; control.ErrNotRunning where none does.
 	Status func(iface string) (*control.Status, error)
@@ -134,9 +136,10 @@ func (h *Host) run(iface string, changed bool) error {
 	return nil
 }
 
-// needNFT says early what Routing needs and the daemon would only say later.
+// needNFT says early what Routing needs and the daemon would only say later. What it
+// needs of pf depends on more than Routing: there the daemon's own words come at its start.
 func (h *Host) needNFT(routing config.Routing) error {
-	if routing == config.RoutingNone {
+	if routing == config.RoutingNone || h.PF {
 		return nil
 	}
 	if _, err := h.Command("nft", "--version"); errors.Is(err, ErrNoProgram) {

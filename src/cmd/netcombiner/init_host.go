@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -25,7 +26,7 @@ func (a *app) setupHost(out io.Writer) *setup.Host {
 	h := &setup.Host{
 		Dir: a.configDir, Out: out, Now: time.Now, Patience: 5 * time.Second,
 		Sources: sources, Addresses: ownAddresses, AddressesOf: linkwatch.Addrs, DeviceOf: linkwatch.DeviceOf, WaysOut: linkwatch.WaysOut, Link: linkwatch.State,
-		Taken: taken, Command: hostCommand, Service: initService{a}, Status: statusOf,
+		Taken: taken, Command: hostCommand, PF: runtime.GOOS == "freebsd", Service: initService{a}, Status: statusOf,
 	}
 	if isTerminal(a.in) && isTerminal(a.err) {
 		h.Ask = a.ask
