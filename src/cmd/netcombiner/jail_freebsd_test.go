@@ -31,12 +31,13 @@ import (
 //	fibs N           have at least so many routing tables
 //	gateway A        a program: make a default route
 //	link DEV up|down a program
+//	pf on|off
 //	inside PROG …    a program: run one of the system's in the jail
 //	echo A:P         a program: send all datagrams back that come there
 //	ask A:P N        a program: send N datagrams there, until all have come back
 
 func init() {
-	words["jail"], words["fibs"] = cmdJail, cmdFIBs
+	words["jail"], words["fibs"], words["pf"] = cmdJail, cmdFIBs, cmdPF
 	programs["gateway"] = inJail(func(args []string) error {
 		gateway := netip.MustParseAddr(args[0])
 		everywhere, err := gateway.Prefix(0)
@@ -115,6 +116,17 @@ func cmdFIBs(ts *testscript.TestScript, _ bool, args []string) {
 	if have < want {
 		ts.Check(setSysctl("net.fibs", uint32(want)))
 	}
+}
+
+// cmdPF switches pf, which may be on or off already; at the script's end it is off.
+func cmdPF(ts *testscript.TestScript, _ bool, args []string) {
+	off := func() { _ = exec.Command("pfctl", "-q", "-d").Run() }
+	if args[0] == "off" {
+		off()
+		return
+	}
+	_ = exec.Command("pfctl", "-q", "-e").Run()
+	ts.Defer(off)
 }
 
 func setSysctl(name string, value uint32) error {
