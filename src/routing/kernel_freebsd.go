@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -169,7 +170,11 @@ func run(stdin, tool string, args ...string) (string, error) {
 	cmd.Env = append(os.Environ(), "LC_ALL=C") // it is read
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("%s is not here", path.Base(tool))
+	}
+	if err != nil {
 		said := strings.TrimSpace(complaint.String())
 		if said == "" {
 			said = strings.TrimSpace(out.String())
