@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"token", "packet", "congestion", "quota", "handshake", "udpsocket", "transport/transporttest", "tundevice/tuntest", "routing", "testbed/link", "testbed/netns"},
 	{"path", "exchange", "session", "setup", "simnet", "transport/udp", "transport/tcp", "transport/ip", "daemon", "testbed/emulator", "testbed/measure"},
 	{"portal", "testbed/lab"},
-	{"testbed"},
+	{"testbed", "selftest"},
 	{"cmd/netcombiner", "cmd/testbed"},
 }
 

@@ -60,7 +60,7 @@ _netcombiner_value() {
 }
 
 _netcombiner() {
-	local commands='down init show set add remove reload check genkey service version help'
+	local commands='down init show set add remove reload check selftest genkey service version help'
 	local cur=${COMP_WORDS[COMP_CWORD]} word command='' choice='' i
 	local -a arguments=()
 	COMPREPLY=()
@@ -104,6 +104,10 @@ _netcombiner() {
 			compopt -o filenames 2>/dev/null
 			return
 		fi
+		;;
+	selftest)
+		((${#arguments[@]})) || choice=$(_netcombiner_configured)
+		[[ $cur == -* ]] && choice='--json'
 		;;
 	service)
 		case ${#arguments[@]} in

@@ -14,7 +14,7 @@ function __netcombiner_configured
     end
 end
 
-set -l commands down init show set add remove reload check genkey service version help
+set -l commands down init show set add remove reload check selftest genkey service version help
 set -l first "not __fish_seen_subcommand_from $commands"
 
 complete -c netcombiner -f
@@ -31,6 +31,7 @@ complete -c netcombiner -n $first -a remove -d 'remove a path from a tunnel that
 complete -c netcombiner -n $first -a reload -d 'apply the changed file to a tunnel that runs'
 complete -c netcombiner -n $first -a show -d 'show the state of one tunnel, or of all'
 complete -c netcombiner -n $first -a check -d 'tell everything that is wrong in configurations'
+complete -c netcombiner -n $first -a selftest -d 'tell whether a tunnel would work on this host, and what is missing'
 complete -c netcombiner -n $first -a genkey -d 'print a new key'
 complete -c netcombiner -n $first -a service -d 'let the host start a tunnel at boot'
 complete -c netcombiner -n $first -a version -d 'print the version'
@@ -43,6 +44,8 @@ complete -c netcombiner -n '__fish_seen_subcommand_from show' -l watch -d 'again
 complete -c netcombiner -n '__fish_seen_subcommand_from check' -F -a '(__netcombiner_configured)'
 complete -c netcombiner -n '__fish_seen_subcommand_from check' -l all -d 'every file'
 complete -c netcombiner -n '__fish_seen_subcommand_from check' -l json -d 'for programs'
+complete -c netcombiner -n '__fish_seen_subcommand_from selftest' -a '(__netcombiner_configured)' -d tunnel
+complete -c netcombiner -n '__fish_seen_subcommand_from selftest' -l json -d 'for programs'
 complete -c netcombiner -n '__fish_seen_subcommand_from service' -a 'install uninstall start stop status (__netcombiner_configured)'
 complete -c netcombiner -n '__fish_seen_subcommand_from help' -a "$commands"
 

@@ -19,12 +19,14 @@ import (
 	"netcombiner/src/config"
 	"netcombiner/src/daemon"
 	"netcombiner/src/places"
+	"netcombiner/src/selftest"
 	"netcombiner/src/service"
 	"netcombiner/src/setup"
 	"netcombiner/src/tundevice"
 )
 
 func main() {
+	asInit()
 	stop := profile()
 	status := newApp().main(os.Args[1:])
 	stop()
@@ -45,10 +47,11 @@ type app struct {
 	system       daemon.System
 	host         func() (service.Host, error)            // where services are installed
 	setup        func(a *app, out io.Writer) *setup.Host // what init sets up, telling of it on out
+	hostToTest   func(configurations string) *selftest.Host
 }
 
 func newApp() *app {
-	return &app{os.Stdin, os.Stdout, os.Stderr, places.Config, system(), service.This, (*app).setupHost}
+	return &app{os.Stdin, os.Stdout, os.Stderr, places.Config, system(), service.This, (*app).setupHost, selftest.This}
 }
 
 // command is a word that may stand in the place of an interface.
@@ -73,6 +76,7 @@ func init() {
 		{"remove", "IFACE path NAME|bypass PREFIX", "remove a path or bypass from a tunnel that runs", removeHelp, (*app).remove},
 		{"reload", "IFACE", "apply the changed file to a tunnel that runs", reloadHelp, (*app).reload},
 		{"check", "[--json] [--all] [FILE|IFACE|- …]", "tell everything that is wrong in configurations", checkHelp, (*app).check},
+		{"selftest", "[IFACE] [--json]", "tell whether a tunnel would work on this host, and what is missing", selftestHelp, (*app).selftest},
 		{"genkey", "", "print a new key", genkeyHelp, (*app).genkey},
 		{"service", "install|uninstall|start|stop|status IFACE", "let the host start a tunnel at boot", serviceHelp, (*app).service},
 		{"version", "", "print the version", versionHelp, (*app).version},

@@ -316,6 +316,9 @@ func followReadme(t *testing.T, doc readme, ran map[string]bool) {
 		h.typed(t, "netcombiner check")
 	}
 	before := vps.state() + router.state()
+	for _, h := range ends {
+		h.typed(t, "netcombiner selftest nc0")
+	}
 	vps.typed(t, "netcombiner -f nc0")
 	const down = "netcombiner down nc0"
 	for _, line := range doc.block(t, down) {
@@ -327,6 +330,8 @@ func followReadme(t *testing.T, doc readme, ran map[string]bool) {
 					router.typed(t, command)
 				}
 			}
+			router.typed(t, "netcombiner selftest nc0") // and beside the tunnel that runs
+			client.await(t, reachInternet, "1 received")
 			bypassAsReadme(t, doc, router, configs[1])
 			for _, change := range doc.block(t, "netcombiner reload nc0") {
 				router.typed(t, change)

@@ -25,10 +25,15 @@ import (
 	"netcombiner/src/config"
 	"netcombiner/src/control"
 	"netcombiner/src/daemon"
+	"netcombiner/src/linkwatch"
+	"netcombiner/src/routing"
+	"netcombiner/src/selftest"
 	"netcombiner/src/service"
 	"netcombiner/src/setup"
+	"netcombiner/src/transport"
 	"netcombiner/src/tundevice"
 	"netcombiner/src/tundevice/tuntest"
+	"netcombiner/src/udpsocket"
 )
 
 // The scripts run this test binary as netcombiner. What they see of the host
@@ -42,6 +47,7 @@ func TestMain(m *testing.M) {
 		a.host = testHost
 		if os.Getenv("NC_SYSTEM") != "real" {
 			a.setup = testSetup
+			a.hostToTest = nothingToBeHad
 		}
 		os.Exit(a.main(os.Args[1:]))
 	}
@@ -233,6 +239,29 @@ func testSetup(a *app, out io.Writer) *setup.Host {
 	h.Patience = 100 * time.Millisecond
 	if now, err := time.Parse(time.DateOnly, os.Getenv("NC_DATE")); err == nil {
 		h.Now = func() time.Time { return now }
+	}
+	return h
+}
+
+// nothingToBeHad is a host on which a selftest finds all missing.
+func nothingToBeHad(configurations string) *selftest.Host {
+	h := selftest.This(configurations)
+	h.Watch = func(context.Context) (<-chan linkwatch.Event, error) { return nil, errors.ErrUnsupported }
+	h.CreateTUN = func(name string, _ int) (tundevice.Device, error) {
+		return nil, fmt.Errorf("no privilege to create interface %s: run as root: %w", name, syscall.EPERM)
+	}
+	h.Addresses = func() []netip.Prefix { return nil }
+	h.Buffers = func(context.Context) (udpsocket.Buffers, error) { return udpsocket.Buffers{}, errors.ErrUnsupported }
+	h.Means = func() []routing.Mean {
+		return []routing.Mean{{Name: "pf", Missing: fmt.Errorf("pfctl is not here: %w", os.ErrNotExist)}}
+	}
+	h.Transports = func() []transport.Transport { return nil }
+	h.Dial = func(_ context.Context, bind transport.Bind, _ netip.AddrPort, _ udpsocket.FIB) (transport.Flow, error) {
+		return nil, fmt.Errorf("no interface %q", bind.Device)
+	}
+	h.Free = func(string) error { return nil }
+	h.Try = func(routing.Spec) ([]routing.Step, []string, error) {
+		return nil, nil, errors.New("Egress = fib: one FIB")
 	}
 	return h
 }
