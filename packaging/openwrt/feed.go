@@ -31,14 +31,17 @@ var processors = map[string][]string{
 // costs nothing that can be measured, and copies of what is called cost a
 // router's flash. What is big in the daemon is here; what is not here is hot.
 var cold = []string{
-	"context", "encoding/json", "flag", "fmt", "github.com/flynn/noise", "github.com/vishvananda/...",
-	"internal/bisect", "internal/fmtsort", "internal/godebug", "internal/reflectlite", "internal/strconv",
-	"internal/testlog", "io/fs", "log", "log/...", "math/big", "net", "netcombiner/src/cmd/...",
-	"netcombiner/src/config", "netcombiner/src/control", "netcombiner/src/daemon", "netcombiner/src/durable",
-	"netcombiner/src/eventlog", "netcombiner/src/kernels", "netcombiner/src/linkwatch", "netcombiner/src/routing",
-	"netcombiner/src/scrape", "netcombiner/src/service", "netcombiner/src/setup", "netcombiner/src/token",
-	"os/exec", "os/signal", "path/filepath", "internal/filepathlite", "reflect", "rsc.io/...", "runtime/debug",
-	"strconv", "vendor/...",
+	"bufio", "context", "crypto/ecdh", "crypto/internal/fips140/drbg", "crypto/internal/fips140/ecdh",
+	"crypto/internal/fips140/nistec/...", "crypto/internal/fips140/sha256", "crypto/internal/fips140/sha3",
+	"crypto/internal/fips140/sha512", "encoding/base64", "encoding/json", "flag", "fmt", "github.com/flynn/noise",
+	"github.com/vishvananda/...", "internal/bisect", "internal/filepathlite", "internal/fmtsort", "internal/godebug",
+	"internal/nettrace", "internal/reflectlite", "internal/strconv", "internal/syscall/...", "internal/testlog", "io/fs", "log",
+	"log/...", "math/big", "net", "netcombiner/src/clients", "netcombiner/src/cmd/...", "netcombiner/src/config",
+	"netcombiner/src/control", "netcombiner/src/daemon", "netcombiner/src/durable", "netcombiner/src/eventlog",
+	"netcombiner/src/handshake", "netcombiner/src/kernels", "netcombiner/src/linkwatch", "netcombiner/src/routing", "netcombiner/src/rtsock",
+	"netcombiner/src/scrape", "netcombiner/src/selftest", "netcombiner/src/service", "netcombiner/src/setup",
+	"netcombiner/src/token", "os", "os/exec", "os/signal", "path/filepath", "reflect", "rsc.io/...", "runtime/debug", "sort",
+	"strconv", "strings", "syscall", "unicode/...", "vendor/...",
 }
 
 // goFlags keep the daemon small.
