@@ -32,7 +32,8 @@ func TestColdPackagesAreThere(t *testing.T) {
 // rare are functions, by how they begin, that no frame waits for: they run at the
 // start, upon a change, once a second or for a session's new keys.
 var rare = []string{
-	"clients.Serve", "handshake.", "portal.(*Portal).apply", "portal.(*Portal).awaitEnds", "portal.(*quotas).totals", "portal.(*shrinker).shrink", "portal.New",
+	"clients.Serve", "handshake.", "portal.(*Portal).apply", "portal.(*Portal).awaitEnds", "portal.(*Portal).enforceQuota",
+	"portal.(*quotas)", "portal.(*tally)", "portal.(*shrinker).shrink", "portal.New",
 	"quota.", "session.(*Session).Handle", "session.(*Session).retry", "session.(*hello)", "session.hello", "transport/ip.New",
 	"transport/tcp.(*Listener).Addr", "transport/tcp.newFlow", "tundevice.(*TUN).Leave", "tundevice.(*system).close",
 	"tundevice.(*system).start", "tundevice.Free", "tundevice.addAddress", "tundevice.address", "tundevice.explainKind", "tundevice.from", "tundevice.removeAddress",
