@@ -65,6 +65,9 @@ func TestPortsPlaces(t *testing.T) {
 // What goes into a ports tree: the sources build without a proxy, their sums are those of
 // distinfo, and a second run makes the same.
 func TestPortsTree(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it packs all sources, twice")
+	}
 	t.Parallel()
 	const file = "netcombiner-1.2.3.tar.gz"
 	out := t.TempDir()

@@ -26,7 +26,10 @@ type host struct {
 // onEach runs a test on a new host under each shell.
 func onEach(t *testing.T, test func(t *testing.T, h host)) {
 	t.Helper()
-	for _, shell := range shells {
+	for i, shell := range shells {
+		if testing.Short() && i > 0 {
+			break
+		}
 		t.Run(shell, func(t *testing.T) {
 			t.Parallel() // they wait most of the time
 			test(t, newHost(t, shell))
