@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"netcombiner/src/config"
@@ -129,6 +130,7 @@ func (r *run) all() {
 }
 
 func (r *run) say(check string, needed bool, result, found, do string) {
+	found = strings.ReplaceAll(found, "\n", "; ") // what a tool says may have several lines
 	r.verdicts <- Verdict{Check: check, Result: result, Found: found, Do: do, Needed: needed}
 }
 

@@ -141,6 +141,11 @@ func TestWhatIsMissing(t *testing.T) {
 				return []routing.Mean{{Name: "pf", Missing: fmt.Errorf("pfctl is not here: %w", os.ErrNotExist)}}
 			}
 		}, line: "missing  pf: pfctl is not here", good: true},
+		{what: "a tool of many words", spoil: func(d *double) {
+			d.Means = func() []routing.Mean {
+				return []routing.Mean{{Name: "nft", Missing: errors.New("Operation not permitted\ncache initialization failed")}}
+			}
+		}, line: "missing  nft: Operation not permitted; cache initialization failed", good: true},
 		{what: "state folder read-only", spoil: func(d *double) { d.readOnly["/state/nc"] = true },
 			line: "failed   state folder (quotas): read-only file system; do: make /state/nc writable, by root, or set NETCOMBINER_STATE_DIR", good: true},
 		{what: "state folder read-only, and quotas", spoil: func(d *double) { d.readOnly["/state/nc"] = true }, tunnel: home + "Quota = 5GB\n",
