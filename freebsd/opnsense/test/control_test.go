@@ -155,6 +155,31 @@ func TestOthersFilesStay(t *testing.T) {
 	}
 }
 
+// One that has the name of a tunnel of the plugin's is not written over.
+func TestOthersFilesAreNotReplaced(t *testing.T) {
+	f := newFirewall(t)
+	const mine = "[Interface]\n# mine\n"
+	write(t, f.dir+"/etc/nc0.conf", mine)
+	said, calls := f.control("reconfigure")
+	f.expect("mine", said, f.dir+"/etc/nc0.conf is of somebody else: move it away, or choose another device", calls)
+	if f.installed("nc0") != mine {
+		t.Errorf("it is %q", f.installed("nc0"))
+	}
+}
+
+// When the plugin goes, its tunnels and their keys do, and a person's own stay.
+func TestRemove(t *testing.T) {
+	f := newFirewall(t)
+	f.control("reconfigure")
+	write(t, f.dir+"/etc/nc9.conf", "[Interface]\n# mine\n")
+	write(t, f.dir+"/etc/new/nc5.conf", home)
+	said, calls := f.control("remove")
+	f.expect("remove", said, "", calls, "service netcombiner onestop nc0")
+	if left, _ := filepath.Glob(f.dir + "/etc/*/*"); f.installed("nc0") != "" || f.installed("nc9") == "" || len(left) > 0 || exists(f.dir+"/rc.conf") {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // What the daemon finds wrong is told in its words, and everything stays.
 func TestWrongConfiguration(t *testing.T) {
 	f := newFirewall(t)

@@ -137,9 +137,11 @@ test('what does not run says why, and nothing that comes from elsewhere is marku
 	const evil = '<img src=x onerror="window.evil = true"><b>';
 	const frame = structuredClone(recorded.local[1]);
 	frame.paths[0].name = frame.paths[0].remote = frame.paths[0].state = frame.session.state = frame.session.suite = evil;
+	frame.hints = [ evil ];
 	const view = await status([ { tunnels: [ frame ], problems: { nc1: 'the name is taken ' + evil }, names: { nc0: evil, nc1: 'vps' } } ]);
 	assert.equal((await texts(view, 'h3'))[1], 'vps (nc1) Off');
 	assert.equal((await texts(view, '.text-danger'))[0], 'the name is taken ' + evil);
+	assert.deepEqual(await texts(view, '.text-warning'), [ evil ]);
 	assert.equal((await rows(view))[0][0], evil);
 	assert.equal(await view.$$eval('#netcombiner img, #netcombiner b', found => found.length), 0);
 	assert.equal(await view.evaluate('window.evil'), undefined);

@@ -3,12 +3,16 @@ package opnsense
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"netcombiner/src/config"
 )
 
 type object = map[string]any
@@ -153,6 +157,40 @@ func TestFirewall(t *testing.T) {
 		}
 		if rule["direction"] != "in" || rule["to"] != "(self)" {
 			t.Errorf("rule %d: %v", i, rule)
+		}
+	}
+}
+
+// Rules are made before the daemon is asked, so what it refuses opens nothing.
+func TestFirewallOpensNoMore(t *testing.T) {
+	rules := func(tunnel, transport, protocol, address string) int {
+		t.Helper()
+		m := model()
+		m["listens"] = object{"listen": object{"00000000-0000-4000-8000-0000000000d1": object{
+			"enabled": "1", "open": "1", "tunnel": tunnel, "transport": transport, "protocol": protocol, "address": address, "allow": "",
+		}}}
+		return len(php(t, object{"model": m, "function": "netcombiner_firewall"}).Firewall) - 2
+	}
+	for _, address := range []string{"[::]", "::", "::1", "192.0.2.7", "192.0.2.7:0", "[::]:99999", "[::]:70000", "2001:db8::7:4725", "", "[::]:4725\npass"} {
+		for _, transport := range []string{"udp", "tcp"} {
+			if n := rules(awayID, transport, "", address); n != 0 {
+				t.Errorf("%s at %q: %d rules", transport, address, n)
+			}
+		}
+	}
+	if rules(homeID, "udp", "", "[::]:4725") != 0 || rules(awayID, "udp", "", "[::]:65535") != 1 {
+		t.Error("a local tunnel listens, or a remote one does not")
+	}
+	taken := regexp.MustCompile(`NETCOMBINER_TAKEN = \[([0-9, ]+)\]`).FindStringSubmatch(read(t, plugin+"etc/inc/plugins.inc.d/netcombiner.inc"))[1]
+	for n := 1; n < 255; n++ {
+		_, err := config.ParseFor("freebsd", "nc0", strings.NewReader(fmt.Sprintf("[Interface]\nRole = remote\nKey = %s\n[Listen]\nTransport = ip\nProtocol = %d\nAddress = ::\n", key, n)))
+		if theirs := slices.Contains(strings.Split(taken, ", "), strconv.Itoa(n)); theirs != (err != nil) {
+			t.Errorf("protocol %d is taken: %v, the daemon says %v", n, theirs, err)
+		}
+	}
+	for _, protocol := range []string{"6", "17", "1", "255", "0x6", "-1"} {
+		if n := rules(awayID, "ip", protocol, "::"); n != 0 {
+			t.Errorf("protocol %s: %d rules", protocol, n)
 		}
 	}
 }

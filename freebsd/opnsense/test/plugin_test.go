@@ -128,6 +128,32 @@ func TestScriptsAreThere(t *testing.T) {
 	}
 }
 
+// Everybody may write to configd's socket: each action says who may have it done.
+func TestActionsAreNotForAll(t *testing.T) {
+	actions := strings.Split(read(t, service+"conf/actions.d/actions_netcombiner.conf"), "\n[")[1:]
+	if len(actions) < 9 {
+		t.Fatalf("%d actions", len(actions))
+	}
+	for _, action := range actions {
+		if !strings.Contains(action, "\nallowed_groups:wheel,wwwonly\n") {
+			t.Errorf("anybody may: [%s", action)
+		}
+	}
+}
+
+// An upgrade, or an image of another system, leaves what runs here.
+func TestDeinstall(t *testing.T) {
+	const script = "../net/netcombiner/+PRE_DEINSTALL.pre"
+	changed := filepath.Join(t.TempDir(), "script")
+	const control = "/usr/local/opnsense/scripts/netcombiner/control.sh"
+	write(t, changed, strings.ReplaceAll(read(t, script), control, "echo"))
+	for _, tc := range []struct{ env, want string }{{"PKG_ROOTDIR=/", "remove\n"}, {"PKG_ROOTDIR=/image", ""}, {"PKG_UPGRADE=true", ""}} {
+		if out, err := command(t, []string{tc.env}, "dash", "-eu", changed); err != nil || out != tc.want {
+			t.Errorf("%s: %q, %v", tc.env, out, err)
+		}
+	}
+}
+
 // The folder that the key goes through is nobody else's from the first template on, also
 // where pkg installs into an image of another system.
 func TestInstallMakesTheFolder(t *testing.T) {

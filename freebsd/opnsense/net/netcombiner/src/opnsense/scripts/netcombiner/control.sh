@@ -2,7 +2,7 @@
 
 # The tunnels of config.xml: control.sh reconfigure makes what runs as it stands there,
 # start, stop and restart are for all of them or for the one that is named, and status,
-# show and problems ask. configd runs it, as root.
+# show and problems ask. configd runs it, as root; remove is for when the plugin goes.
 #
 # Words:
 #   candidate  what the templates have made of config.xml, new/IFACE.conf
@@ -51,11 +51,14 @@ runs() {
 	netcombiner show "$1" >/dev/null 2>&1
 }
 
+is_ours() {
+	[ -f "$etc/$1.conf" ] && [ "$(head -n 1 "$etc/$1.conf")" = "$mark" ]
+}
+
 ours() {
 	for file in "$etc"/nc*.conf; do
-		if [ -f "$file" ] && [ "$(head -n 1 "$file")" = "$mark" ]; then
-			basename "$file" .conf
-		fi
+		tunnel=$(basename "$file" .conf)
+		! is_ours "$tunnel" || echo "$tunnel"
 	done
 }
 
@@ -71,6 +74,8 @@ make_candidates() {
 check_candidates() {
 	set --
 	for tunnel in $netcombiner_interfaces; do
+		[ ! -e "$etc/$tunnel.conf" ] || is_ours "$tunnel" ||
+			fail "$etc/$tunnel.conf is of somebody else: move it away, or choose another device"
 		set -- "$@" "$etc/new/$tunnel.conf"
 	done
 	[ $# -gt 0 ] || return 0
@@ -129,6 +134,14 @@ drop() {
 	rm -f "$etc/$1.conf"
 }
 
+# remove leaves nothing of what was made of config.xml: it holds keys.
+remove() {
+	for tunnel in $(ours); do
+		drop "$tunnel"
+	done
+	rm -f "$etc"/new/*.conf "$settings"
+}
+
 stop() {
 	for stopped in ${1:-$(ours)}; do
 		service netcombiner onestop "$stopped" >/dev/null 2>&1
@@ -168,13 +181,14 @@ esac
 
 settle_in
 case $1 in
-start | stop | restart | reconfigure)
+start | stop | restart | reconfigure | remove)
 	# One at a time: events of several WANs come together.
 	[ -n "$NETCOMBINER_ALONE" ] || NETCOMBINER_ALONE=1 exec lockf -k -t 120 "$run.lock" "$0" "$@"
 	;;
 esac
 case $1 in
 stop) stop "$2" ;;
+remove) remove ;;
 start | restart | reconfigure)
 	make_candidates
 	check_candidates
@@ -185,5 +199,5 @@ start | restart | reconfigure)
 status) status ;;
 show) [ -z "$netcombiner_interfaces" ] || netcombiner show --json ;;
 problems) problems ;;
-*) fail "control.sh start|stop|restart [IFACE], reconfigure, status, show, problems" ;;
+*) fail "control.sh start|stop|restart [IFACE], reconfigure, status, show, problems, remove" ;;
 esac

@@ -103,8 +103,9 @@
                 "{{ lang._('In') }} " + rate(both.in), "{{ lang._('Out') }} " + rate(both.out), 'MTU ' + tunnel.mtu,
                 tunnel.session.suite || '', "{{ lang._('runs for') }} " + duration(tunnel.uptime_s)
             ];
+            const hints = (tunnel.hints || []).map(hint => element('p', 'text-warning', hint));
             return element('div', 'content-box', element('h3', '', title(tunnel.interface, names), label(tunnel.session.state)),
-                element('p', '', line.filter(word => word).join(' · ')), table(tunnel.paths));
+                element('p', '', line.filter(word => word).join(' · ')), ...hints, table(tunnel.paths));
         }
 
         function trouble(device, why, names) {
