@@ -181,7 +181,8 @@ func (r *Routing) Bypasses() []Standing {
 // FIB is, on FreeBSD, the routing table by which the packets of a socket leave
 // that is bound to a device, to an address, or not at all (both zero): for
 // SO_SETFIB. ok is false where that of the process will do, and on Linux. It is
-// known once Apply has returned, and may change with each Refresh.
+// known once Apply has returned, and may change with each Refresh. NoFIB: nobody
+// knows where the WAN leads, so nothing may leave by it.
 func (r *Routing) FIB(device string, source netip.Addr) (fib int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

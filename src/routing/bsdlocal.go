@@ -39,12 +39,15 @@ func (p *bsdPlan) enters() bool {
 
 // egress has each path leave by its own WAN, and says whether pf does it.
 func (p *bsdPlan) egress(ways []*way) (byPF bool, err error) {
+	var lost []*way
 	ways = slices.DeleteFunc(slices.Clone(ways), func(w *way) bool {
-		lost := !p.reaches(w.link)
-		if lost {
-			p.notes = append(p.notes, noHop(w))
+		if p.reaches(w.link) {
+			return false
 		}
-		return lost
+		p.notes = append(p.notes, noHop(w))
+		p.useFIB(w, NoFIB)
+		lost = append(lost, w)
+		return true
 	})
 	lacking := p.chooseFIBs(ways)
 	switch p.spec.Egress {
@@ -61,6 +64,11 @@ func (p *bsdPlan) egress(ways []*way) (byPF bool, err error) {
 			return false, fmt.Errorf("Egress = auto: neither FIBs nor pf will do: %w. Or: %w", p.tooFewFIBs(ways, lacking), notReady)
 		}
 	}
+	if byPF || p.enters() { // which needs pf anyway
+		if err := p.keepBack(lost); err != nil {
+			return false, err
+		}
+	}
 	if byPF {
 		return true, p.routeTo(ways)
 	}
@@ -68,9 +76,27 @@ func (p *bsdPlan) egress(ways []*way) (byPF bool, err error) {
 		if w.copied {
 			p.fillFIB(w)
 		}
-		p.useFIB(w)
+		p.useFIB(w, w.fib)
 	}
 	return false, nil
+}
+
+// keepBack drops what paths still send by WANs that lead nowhere: the kernel's own
+// route is another WAN's, or that into the tunnel, which would then carry itself.
+func (p *bsdPlan) keepBack(lost []*way) error {
+	for _, w := range lost {
+		for _, e := range p.spec.Remotes {
+			to := e.Addr.Addr().Unmap()
+			proto, err := e.protocol()
+			if err != nil {
+				return err
+			}
+			if own := addrsOf(w.link, to.Is6()); len(own) > 0 {
+				p.filter("block drop out quick %s %s", pfFamily(to.Is6()), pfProto(proto, pfList(own), to.String(), e.Addr.Port()))
+			}
+		}
+	}
+	return nil
 }
 
 // noHop is for a WAN whose next hop nobody knows.
@@ -79,17 +105,17 @@ func noHop(w *way) string {
 	if w.path != "" {
 		where += " " + w.path
 	}
-	return fmt.Sprintf("interface %s has no gateway that a route, a DHCP lease or a router's advertisement tells: give Gateway = in %s, or its packets leave by another WAN", w.link.Name, where)
+	return fmt.Sprintf("interface %s has no gateway that a route, a DHCP lease or a router's advertisement tells: give Gateway = in %s; until then nothing leaves by it", w.link.Name, where)
 }
 
-// useFIB remembers for which sockets a way's FIB is.
-func (p *bsdPlan) useFIB(w *way) {
-	p.fibs[WAN{Device: w.link.Name}] = w.fib
+// useFIB remembers which FIB is for a way's sockets.
+func (p *bsdPlan) useFIB(w *way, fib int) {
+	p.fibs[WAN{Device: w.link.Name}] = fib
 	for _, own := range w.link.Addrs {
-		p.fibs[WAN{Source: own.Addr()}] = w.fib
+		p.fibs[WAN{Source: own.Addr()}] = fib
 	}
 	if p.linkOf(WAN{}) == w.link {
-		p.fibs[WAN{}] = w.fib
+		p.fibs[WAN{}] = fib
 	}
 }
 

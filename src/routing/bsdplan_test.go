@@ -110,6 +110,8 @@ func bsdCases() map[string]bsdCase {
 		"portal-local-fib": {bsdLocal(config.RoutingPortal, config.EgressFIB), bsdRouter(3)},
 		"portal-local-pf":  {bsdLocal(config.RoutingPortal, config.EgressAuto), bsdRouter(1)},
 		"missing-gateway":  {bsdLocal(config.RoutingNone, config.EgressPF), with(bsdRouter(1), noGateway)},
+		// Nor may the tunnel's own packets enter the tunnel: the default leads there.
+		"missing-gateway-nat": {bsdLocal(config.RoutingNAT, config.EgressFIB), with(bsdRouter(4), noGateway)},
 		"given-gateway": {with(bsdLocal(config.RoutingNone, config.EgressPF), func(s *Spec) {
 			s.Paths[1].Gateway = []netip.Addr{addr("198.51.100.9"), addr("fe80::9")}
 		}), with(bsdRouter(1), noGateway)},

@@ -27,6 +27,9 @@ type way struct {
 	copied bool   // the FIB's routes are ours to make
 }
 
+// NoFIB is in the place of a FIB's number for a WAN that leads nowhere.
+const NoFIB = -1
+
 // fibsNeeded is what to tell somebody whose host has too few.
 const fibsNeeded = "put net.fibs=%[1]d into /boot/loader.conf, and, for it to hold at once, sysctl net.fibs=%[1]d"
 

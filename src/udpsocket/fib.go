@@ -2,13 +2,15 @@ package udpsocket
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 )
 
 // FIB says in which of the kernel's routing tables (setfib(2)) the routes of a WAN
 // are, by the Bind that names it. Not ok: none is set aside for it, and the process's
-// own serves. It may wait until that is known, but not longer than ctx. Only FreeBSD
+// own serves. A negative table: the WAN leads nowhere, and nothing may leave by the
+// process's own, which is another's. It may wait until that is known, but not longer than ctx. Only FreeBSD
 // asks: it is what binding to a device is on Linux.
 type FIB func(ctx context.Context, device string, source netip.Addr) (table int, ok bool)
 
@@ -25,8 +27,13 @@ func (c *connector) askTable(ctx context.Context, source netip.Addr) (table int,
 		return 0, false, nil // any WAN will do
 	}
 	table, chosen = c.fib(ctx, c.bind.Device, source)
+	if chosen && table < 0 {
+		return 0, false, errNoGateway
+	}
 	return table, chosen, ctx.Err()
 }
+
+var errNoGateway = errors.New("no gateway is known by which it leaves: give Gateway = in its [Path]")
 
 // suitable puts first which of a device's addresses fit remote best: public ones
 // for a public address, private ones (RFC 1918, RFC 4193) for a private.

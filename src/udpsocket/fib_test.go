@@ -162,3 +162,11 @@ func TestListenEachWithoutIPv6(t *testing.T) {
 		t.Errorf("at %v", l.Addr())
 	}
 }
+
+// A WAN that leads nowhere is not left by the process's own table, which is another's.
+func TestTableOfNoGateway(t *testing.T) {
+	c := connector{bind: transport.Bind{Device: "em1"}, fib: func(context.Context, string, netip.Addr) (int, bool) { return -1, true }}
+	if _, _, err := c.askTable(t.Context(), netip.Addr{}); err == nil || !strings.Contains(err.Error(), "give Gateway =") {
+		t.Errorf("%v", err)
+	}
+}
