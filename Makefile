@@ -73,8 +73,14 @@ test: testbed $(NPM) ## prove it: unit tests, virtual time, and the real kernel 
 	php -r 'exit(+!class_exists("SimpleXMLElement"));' || ci/need simplexml:php-xml # likewise
 	$(call in-each,go vet ./...)
 	$(call in-each,go test -p 1 -timeout 20m ./...)
-	@# Without what measures, and what calculates for minutes in a single goroutine.
-	go test -p 1 -race -short -timeout 20m $$(go list ./... | grep -v -e /testbed -e /congestion)
+	@# What FreeBSD has of its own: the tests, too, build and link.
+	for processor in amd64 arm64; do \
+		export CGO_ENABLED=0 GOOS=freebsd GOARCH=$$processor; \
+		go vet ./... && go test -c -o /dev/null ./... || exit; \
+	done
+	@# Without what measures, what calculates for minutes in a single goroutine, and
+	@# what runs shells, PHP and browsers.
+	go test -p 1 -race -short -timeout 20m $$(go list ./... | grep -v -e /testbed -e /congestion -e /openwrt/ -e /freebsd/)
 	timeout 300 node --test $(LUCI)/*.test.mjs freebsd/opnsense/test/*.test.mjs freebsd/pfsense/test/*.test.mjs
 
 .PHONY: soak
