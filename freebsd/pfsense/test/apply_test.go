@@ -3,7 +3,9 @@ package pfsense
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // A tunnel starts, follows what is changed, and goes, each by as little as does.
@@ -58,6 +60,36 @@ func TestPermissions(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 	lacks(t, "what was called", f.text("calls"), key)
+}
+
+// Of two at a time one waits, and by a file that nobody but root may hold or replace.
+func TestOneAtATime(t *testing.T) {
+	f := newHome(t)
+	f.apply()
+	lock, err := os.OpenFile(f.path("var/run/netcombiner.lock"), os.O_RDWR, 0)
+	f.ok(err)
+	defer lock.Close()
+	if info, err := lock.Stat(); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the lock is %v, %v", info.Mode(), err)
+	}
+	f.php("config_set_path('installedpackages/netcombiner/config/0/enable', 'off'); write_config('off');")
+	f.calls()
+	f.ok(syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	done := make(chan []string)
+	go func() { done <- f.apply() }()
+	select {
+	case said := <-done:
+		t.Errorf("it did not wait: %q", said)
+	case <-time.After(time.Second):
+		same(t, "meanwhile", f.calls(), []string(nil))
+		f.ok(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN))
+		same(t, "problems", <-done, []string{})
+	}
+	same(t, "then", f.calls(), []string{"rc.d/netcombiner onestop nc0"})
+
+	f.ok(os.Remove(f.path("var/run/netcombiner.lock")))
+	f.ok(os.Mkdir(f.path("var/run/netcombiner.lock"), 0o755))
+	same(t, "no lock", f.apply(), []string{"cannot write to " + f.path("var/run/netcombiner.lock") + ": is the disk full?"})
 }
 
 // What the daemon refuses leaves what runs as it is, every tunnel, and is told in its words.
