@@ -57,6 +57,7 @@ type Routing struct {
 	lacking error                    // what could not be done, though the tunnel works without
 	fibs    map[WAN]int              // FreeBSD: of sockets that are bound so
 	notes   []string
+	partial bool // see planned
 }
 
 // Needed says whether a configuration asks for something of the host's routing,

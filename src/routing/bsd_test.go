@@ -284,7 +284,7 @@ func TestBSDSecondWANComesAndGoes(t *testing.T) {
 
 // Each thing that can be missing is one line, which says what to do.
 func TestBSDWhatIsMissing(t *testing.T) {
-	nat, none, remote := bsdLocal(config.RoutingNAT, config.EgressAuto), bsdLocal(config.RoutingNone, config.EgressAuto), remoteSpec(config.RoutingNAT)
+	nat, remote := bsdLocal(config.RoutingNAT, config.EgressAuto), remoteSpec(config.RoutingNAT)
 	fib := bsdLocal(config.RoutingNone, config.EgressFIB)
 	for name, c := range map[string]struct {
 		spec   Spec
@@ -298,7 +298,6 @@ func TestBSDWhatIsMissing(t *testing.T) {
 		"no anchor":     {nat, bsdRouter(3), func(f *fakeBSD) { f.main["rules"] = "pass all flags S/SA keep state\n" }, []string{"put into /etc/pf.conf anchor", "before the first"}},
 		"neither":       {nat, bsdRouter(3), func(f *fakeBSD) { f.main = map[string]string{} }, []string{callNAT + " with", "and " + callFilter}},
 		"too few FIBs":  {fib, bsdRouter(1), nil, []string{"Egress = fib", "em0, em1", "net.fibs = 1", "1 too few", "net.fibs=2", "loader.conf", "Egress = pf"}},
-		"auto, nothing": {none, bsdRouter(1), func(f *fakeBSD) { f.pf = "" }, []string{"Egress = auto", "net.fibs=2", "/dev/pf"}},
 		"another VPN": {nat, bsdRouter(3), func(f *fakeBSD) {
 			f.host.Links = append(f.host.Links, Link{Name: "tun1", Up: true})
 			f.host.Routes = append(f.host.Routes, route(0, "0.0.0.0/1", "10.8.0.1", "tun1"))

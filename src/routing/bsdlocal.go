@@ -17,7 +17,7 @@ func (p *bsdPlan) localBSD() error {
 		return fmt.Errorf("ClientInterface = %s: there is no such interface", p.spec.ClientInterface)
 	}
 	byPF := false
-	if p.enters() || len(ways) > 1 {
+	if p.enters() || !p.leaveByThemselves(ways) {
 		var err error
 		if byPF, err = p.egress(ways); err != nil {
 			return err
@@ -35,6 +35,39 @@ func (p *bsdPlan) localBSD() error {
 // enters says whether others' packets enter the tunnel by our doing.
 func (p *bsdPlan) enters() bool {
 	return p.spec.Mode == config.RoutingNAT || p.spec.Mode == config.RoutingPortal
+}
+
+// leaveByThemselves says whether nothing is to be done: one WAN is left, no socket
+// is in a FIB of ours for it, and the host's own routes lead by it.
+func (p *bsdPlan) leaveByThemselves(ways []*way) bool {
+	if len(ways) != 1 {
+		return len(ways) == 0
+	}
+	link := ways[0].link
+	for _, device := range p.host.Ours {
+		if device == link.Name {
+			return false
+		}
+	}
+	if len(p.spec.Remotes) == 0 {
+		return p.leadsBy(0, link)
+	}
+	return !slices.ContainsFunc(p.spec.Remotes, func(e Endpoint) bool {
+		to := e.Addr.Addr().Unmap()
+		by := p.mainRoute(to)
+		return len(addrsOf(link, to.Is6())) > 0 && (by == nil || by.Device != link.Name)
+	})
+}
+
+// mainRoute is FIB 0's own route to an address, the most specific one; nil where
+// it has none.
+func (p *bsdPlan) mainRoute(to netip.Addr) (best *Route) {
+	for i, r := range p.host.Routes {
+		if r.Device != p.spec.Interface && r.To.Contains(to) && (best == nil || r.To.Bits() > best.To.Bits()) {
+			best = &p.host.Routes[i]
+		}
+	}
+	return best
 }
 
 // egress has each path leave by its own WAN, and says whether pf does it.
@@ -61,7 +94,9 @@ func (p *bsdPlan) egress(ways []*way) (byPF bool, err error) {
 		byPF = lacking > 0
 		// Where the Routing needs pf, it will say so.
 		if notReady := p.host.PF.ready("Egress = pf", true, false); byPF && notReady != nil && !p.enters() {
-			return false, fmt.Errorf("Egress = auto: neither FIBs nor pf will do: %w. Or: %w", p.tooFewFIBs(ways, lacking), notReady)
+			byPF, p.partial = false, true
+			p.notes = append(p.notes, fmt.Sprintf("of several WANs some have no way of their own, and all they send leaves as the host's own routes lead: %v. Or: %v",
+				p.tooFewFIBs(ways, lacking), notReady))
 		}
 	}
 	if byPF || p.enters() { // which needs pf anyway
@@ -69,10 +104,16 @@ func (p *bsdPlan) egress(ways []*way) (byPF bool, err error) {
 			return false, err
 		}
 	}
+	if (byPF || p.partial) && p.spec.Mode != config.RoutingNAT {
+		p.remotesWithoutRoute(ways)
+	}
 	if byPF {
 		return true, p.routeTo(ways)
 	}
 	for _, w := range ways {
+		if w.lacking {
+			continue
+		}
 		if w.copied {
 			p.fillFIB(w)
 		}
@@ -97,6 +138,37 @@ func (p *bsdPlan) keepBack(lost []*way) error {
 		}
 	}
 	return nil
+}
+
+// remotesWithoutRoute leads to remote portals to which FIB 0 has no route, as when
+// the WAN of its default route has gone: the kernel refuses what it has no route
+// for before it asks pf.
+func (p *bsdPlan) remotesWithoutRoute(ways []*way) {
+	for _, e := range p.spec.Remotes {
+		to := e.Addr.Addr().Unmap()
+		if p.mainRoute(to) != nil {
+			continue
+		}
+		i := slices.IndexFunc(ways, func(w *way) bool {
+			_, ok := p.hop(w.link, to.Is6())
+			return ok && len(addrsOf(w.link, to.Is6())) > 0
+		})
+		if i >= 0 {
+			p.toRemote(to, ways[i].link)
+		}
+	}
+}
+
+// toRemote is FIB 0's route to a remote portal by a WAN, if its gateway is known.
+func (p *bsdPlan) toRemote(to netip.Addr, by *Link) {
+	hop, ok := p.hop(by, to.Is6())
+	if !ok {
+		return
+	}
+	if by.PointToPoint {
+		hop = netip.Addr{}
+	}
+	p.fibRoute(0, Route{To: whole(to), Via: hop, Device: by.Name})
 }
 
 // noHop is for a WAN whose next hop nobody knows.
@@ -211,12 +283,7 @@ func (p *bsdPlan) unboundToRemotes() {
 		if by == nil || p.onLink(to) {
 			continue
 		}
-		if hop, ok := p.hop(by, to.Is6()); ok {
-			if by.PointToPoint {
-				hop = netip.Addr{}
-			}
-			p.fibRoute(0, Route{To: whole(to), Via: hop, Device: by.Name})
-		}
+		p.toRemote(to, by)
 	}
 }
 

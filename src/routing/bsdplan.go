@@ -14,6 +14,9 @@ type planned struct {
 	steps []Step
 	fibs  map[WAN]int // FreeBSD: the FIB for sockets that are bound so
 	notes []string    // what is not as the configuration has it, a sentence each
+	// partial says that more is to be done once the host has what notes ask for,
+	// of which nobody tells.
+	partial bool
 }
 
 // bsdPlan is the planner for a host with pf and FIBs. It is the FreeBSD side of
@@ -24,6 +27,7 @@ type bsdPlan struct {
 	rules   pfRules
 	fibs    map[WAN]int
 	notes   []string
+	partial bool
 
 	// What of pf the rules will need, and for what.
 	needsFilter, needsNAT bool
@@ -64,7 +68,7 @@ func planBSD(spec Spec, host Host) (planned, error) {
 		return planned{}, err
 	}
 	// pf first: nothing is sent its way that it does not yet know.
-	return planned{append(p.rules.anchors(host.PF, p.name()), p.steps...), p.fibs, p.notes}, nil
+	return planned{append(p.rules.anchors(host.PF, p.name()), p.steps...), p.fibs, p.notes, p.partial}, nil
 }
 
 // what is it that needs pf.

@@ -21,10 +21,11 @@ import (
 
 // way is a WAN by which paths leave.
 type way struct {
-	link   *Link
-	path   string // the name of a path by it, for what a person reads
-	fib    int    // with egress by FIB
-	copied bool   // the FIB's routes are ours to make
+	link    *Link
+	path    string // the name of a path by it, for what a person reads
+	fib     int    // with egress by FIB
+	copied  bool   // the FIB's routes are ours to make
+	lacking bool   // there is no FIB for it
 }
 
 // NoFIB is in the place of a FIB's number for a WAN that leads nowhere.
@@ -121,13 +122,23 @@ func (p *bsdPlan) hop(link *Link, v6 bool) (hop netip.Addr, ok bool) {
 			return r.Via, true
 		}
 	}
-	if i := slices.IndexFunc(p.host.Gateways[link.Name], of); i >= 0 {
-		return p.host.Gateways[link.Name][i], true
+	for _, a := range p.host.Gateways[link.Name] {
+		if of(a) && p.onWire(link, a) {
+			return a, true
+		}
 	}
 	if link.PointToPoint && len(addrsOf(link, v6)) > 0 {
 		return p.otherEnd(link, v6), true
 	}
 	return netip.Addr{}, false
+}
+
+// onWire says whether a device reaches an address without a gateway: a lease may be
+// of the network where it was before.
+func (p *bsdPlan) onWire(link *Link, a netip.Addr) bool {
+	return a.IsLinkLocalUnicast() ||
+		slices.ContainsFunc(link.Addrs, func(own netip.Prefix) bool { return own.Masked().Contains(a) }) ||
+		slices.ContainsFunc(p.routesBy(link, a.Is6()), func(r Route) bool { return !r.Via.IsValid() && r.To.Contains(a) })
 }
 
 // otherEnd is that of a point-to-point device; the kernel has a route to it.
@@ -182,6 +193,7 @@ func (p *bsdPlan) chooseFIBs(ways []*way) (lacking int) {
 	for _, w := range ways {
 		fib, copied, ok := p.fibFor(w, taken)
 		if !ok {
+			w.lacking = true
 			lacking++
 			continue
 		}
@@ -191,10 +203,15 @@ func (p *bsdPlan) chooseFIBs(ways []*way) (lacking int) {
 	return lacking
 }
 
-// fibFor chooses: the host's own table where all leaves by this WAN and nothing is
-// to enter the tunnel there; one that somebody has prepared for the WAN; the one
-// that is ours already; one that is empty, from the top.
+// fibFor chooses: the one that is ours already, in which sockets are; the host's own
+// table where all leaves by this WAN and nothing is to enter the tunnel there; one
+// that somebody has prepared for the WAN; one that is empty, from the top.
 func (p *bsdPlan) fibFor(w *way, taken []int) (fib int, copied, ok bool) {
+	for fib = p.host.FIBs - 1; fib > 0; fib-- {
+		if p.host.Ours[fib] == w.link.Name && !slices.Contains(taken, fib) {
+			return fib, true, true
+		}
+	}
 	if p.spec.Mode == config.RoutingNone && p.leadsBy(0, w.link) {
 		return 0, false, true
 	}
@@ -204,11 +221,6 @@ func (p *bsdPlan) fibFor(w *way, taken []int) (fib int, copied, ok bool) {
 	for fib = 1; fib < p.host.FIBs; fib++ {
 		if _, ours := p.host.Ours[fib]; !ours && p.leadsBy(fib, w.link) {
 			return fib, false, true
-		}
-	}
-	for fib = p.host.FIBs - 1; fib > 0; fib-- {
-		if p.host.Ours[fib] == w.link.Name && !slices.Contains(taken, fib) {
-			return fib, true, true
 		}
 	}
 	for fib = p.host.FIBs - 1; fib > 0; fib-- {

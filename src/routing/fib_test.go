@@ -49,6 +49,7 @@ func TestFIBChoice(t *testing.T) {
 		"one with links' own routes is not":              {config.RoutingNone, 4, []func(*Host){add(route(3, "10.7.0.0/24", "", "em2"))}, 0, 3, true},
 		"but where the WAN's own are to stand":           {config.RoutingNone, 4, []func(*Host){add(route(3, "198.51.100.0/24", "", "em2"))}, 0, 2, true},
 		"ours, as before":                                {config.RoutingNone, 4, []func(*Host){ours(1, "em1")}, 0, 1, true},
+		"ours, though the host's own would do":           {config.RoutingNone, 4, []func(*Host){ours(2, "em0")}, 2, 3, true},
 		"another tunnel's for another WAN":               {config.RoutingNone, 4, []func(*Host){ours(3, "em2")}, 0, 2, true},
 		"two defaults: the host's own is nobody's":       {config.RoutingNone, 4, []func(*Host){add(route(0, "0.0.0.0/0", "198.51.100.1", "em1"))}, 3, 2, true},
 	} {
@@ -107,6 +108,9 @@ func TestNextHop(t *testing.T) {
 		"point-to-point": {with(bsdRouter(1), func(h *Host) {
 			h.Links[2].PointToPoint, h.Gateways = true, nil
 		}), nil, "203.0.113.2", "em1", "203.0.113.2"},
+		"a lease of another network": {with(bsdRouter(1), func(h *Host) {
+			h.Gateways = map[string][]netip.Addr{"em1": {addr("192.168.1.1")}}
+		}), nil, "203.0.113.2", "em1", ""},
 		"nobody": {with(bsdRouter(1), func(h *Host) { h.Gateways = nil }), nil, "203.0.113.2", "em1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,11 +27,12 @@ func (r *Routing) concerns(table string) bool {
 }
 
 // Intact says whether nft sets, chains beside them and our own table or anchor
-// still are as they were when the routing was last looked at; if not, a Refresh is due.
+// still are as they were when the routing was last looked at; if not, a Refresh is
+// due. So it is while the host lacks what part of the plan needs.
 func (r *Routing) Intact() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !maps.Equal(r.system.setFamilies(r.named), r.sets) {
+	if r.partial || !maps.Equal(r.system.setFamilies(r.named), r.sets) {
 		return false
 	}
 	return !slices.ContainsFunc(r.journal.Steps, func(s Step) bool {

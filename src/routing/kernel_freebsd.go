@@ -3,6 +3,7 @@ package routing
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -31,9 +32,16 @@ type kernel struct{}
 
 func host() system { return newBSD(kernel{}) }
 
-// boot is always the same: /var/run is emptied when the host starts, and with it
-// the journals of before.
-func (kernel) boot() (string, error) { return "", nil }
+// boot is the kernel's random number of this start. A FreeBSD before 14 has none:
+// there it is always the same, and journals of before are gone only because
+// rc.d/cleanvar empties /var/run, unless somebody has switched it off.
+func (kernel) boot() (string, error) {
+	id, err := unix.SysctlRaw("kern.boot_id")
+	if err != nil {
+		return "", nil
+	}
+	return hex.EncodeToString(id), nil
+}
 
 func (kernel) lock(dir string) (func(), error) { return lockDir(dir) }
 

@@ -79,7 +79,7 @@ func (r *Routing) wanted(spec Spec, host Host, shared index) (steps []Step, err 
 	if err := r.system.check(plan.steps); err != nil {
 		return nil, err
 	}
-	r.fibs, r.notes = plan.fibs, plan.notes
+	r.fibs, r.notes, r.partial = plan.fibs, plan.notes, plan.partial
 	for _, step := range plan.steps {
 		own, err := r.own(step, mine, shared)
 		if err != nil {

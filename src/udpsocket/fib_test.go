@@ -129,6 +129,18 @@ func TestListenEach(t *testing.T) {
 	}
 }
 
+// An IPv4 address in IPv6's clothes is an IPv4 one: none of IPv6 is listened to.
+func TestListenMapped(t *testing.T) {
+	s, err := Listen(t.Context(), netip.MustParseAddrPort("[::ffff:0.0.0.0]:0"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if at := s.Local().Addr(); at != netip.IPv4Unspecified() {
+		t.Errorf("it listens at %v", at)
+	}
+}
+
 // Where one of the two is taken, both are given up.
 func TestListenEachOrNone(t *testing.T) {
 	four, err := Listen(t.Context(), netip.MustParseAddrPort("0.0.0.0:0"), Options{})

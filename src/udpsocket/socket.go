@@ -99,7 +99,8 @@ func Dial(ctx context.Context, bind transport.Bind, remote netip.AddrPort, o Opt
 // address every message says in Local to which address it came, and leaves
 // from the one that its Local names.
 func Listen(ctx context.Context, local netip.AddrPort, o Options) (*Socket, error) {
-	return listenUDP(ctx, unmap(local), o, listenNetwork("udp", local))
+	local = unmap(local)
+	return listenUDP(ctx, local, o, listenNetwork("udp", local))
 }
 
 func listenUDP(ctx context.Context, local netip.AddrPort, o Options, network string) (*Socket, error) {

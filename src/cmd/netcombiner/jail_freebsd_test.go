@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -32,6 +33,7 @@ import (
 //	gateway A        a program: make a default route
 //	link DEV up|down a program
 //	pf on|off
+//	release DEV      a program: take an interface's addresses away, as dhclient(8) does
 //	inside PROG …    a program: run one of the system's in the jail
 //	echo A:P         a program: send all datagrams back that come there
 //	ask A:P N        a program: send N datagrams there, until all have come back
@@ -47,6 +49,17 @@ func init() {
 		return linkwatch.ChangeRoute(0, rtsock.RouteAdd, rtsock.Route{Prefix: everywhere, Gateway: gateway})
 	})
 	programs["link"] = inJail(func(args []string) error { return setLink(args[0], args[1] == "up") })
+	programs["release"] = inJail(func(args []string) error {
+		device, err := net.InterfaceByName(args[0])
+		if err != nil {
+			return err
+		}
+		all, err := device.Addrs()
+		for _, a := range all {
+			err = errors.Join(err, tundevice.RemoveAddress(args[0], netip.MustParsePrefix(a.String())))
+		}
+		return err
+	})
 	programs["address"] = inJail(func(args []string) error {
 		var all []netip.Prefix
 		for _, a := range args[1:] {
