@@ -128,7 +128,7 @@ func (h *Host) checkWANs(wans []WAN, iface string, ways []string) error {
 		case !exists:
 			missing = append(missing, w.Device)
 		case len(ways) > 0 && !slices.Contains(ways, w.Device):
-			h.say("%s has no default route now: without one it reaches nothing", w.Device)
+			h.say("%s", h.wayless(w.Device, iface))
 		}
 	}
 	if len(missing) == len(wans) {
@@ -141,6 +141,15 @@ func (h *Host) checkWANs(wans []WAN, iface string, ways []string) error {
 		h.say("there is no interface %s now: its path waits for it", device)
 	}
 	return nil
+}
+
+// wayless says what it means that a link has no default route. FreeBSD has one such
+// route in all: there a lease may know the link's gateway, or the person.
+func (h *Host) wayless(device, iface string) string {
+	if h.PF {
+		return fmt.Sprintf("%s has no default route now: where no DHCP lease tells its gateway, say it by Gateway = in its [Path] of %s", device, h.path(iface))
+	}
+	return device + " has no default route now: without one it reaches nothing"
 }
 
 // checkLocal finds what would only fail later, and less clearly.

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -59,4 +60,14 @@ func TestLocalOnFreeBSD(t *testing.T) {
 	if m.says("!pf keeps", "!nft"); m.starts != 1 {
 		t.Errorf("%d starts", m.starts)
 	}
+}
+
+// FreeBSD's one default route says nothing of the other links.
+func TestLocalOnFreeBSDWithoutAWay(t *testing.T) {
+	m := newMachine(t)
+	m.PF, m.hasNFT = true, false
+	m.bare = []string{"ue0"}
+	m.AddressesOf = func(string) ([]netip.Addr, error) { return addrs("10.1.0.2"), nil }
+	m.localWorks(LocalOptions{Token: homeToken(t), WANs: wans("eth1", "ue0")})
+	m.says("ue0 has no default route now: where no DHCP lease", "write Gateway = 192.0.2.1", "netcombiner reload nc0", "!reaches nothing")
 }

@@ -188,6 +188,10 @@ func (h *Host) word(l *local, device string, p control.Path) string {
 		return fmt.Sprintf("by it DNS finds no address of %s", name)
 	}
 	if ways, err := h.WaysOut(); err == nil && !slices.Contains(ways, device) {
+		if h.PF {
+			return fmt.Sprintf("no answer by %s; it has no default route: where no DHCP lease tells its gateway, write Gateway = 192.0.2.1, its own, into its [Path] of %s, and run netcombiner reload %s",
+				tried(l), h.path(l.Interface), l.Interface)
+		}
 		return "it has no default route, so reaches nothing"
 	}
 	return fmt.Sprintf("no answer by %s; try ping -I %s %s", tried(l), device, l.Token.Host)
