@@ -201,6 +201,19 @@ func TestWrongConfiguration(t *testing.T) {
 		t.Errorf("nc0.conf is %q", f.installed("nc0"))
 	}
 
+	// After a reboot, with the mistake still in config.xml.
+	must(t, os.Remove(f.dir+"/runs/nc0"))
+	said, calls := f.control("reconfigure")
+	if !strings.HasPrefix(said, "nc1.conf:") || strings.Contains(said, "OK") {
+		t.Errorf("at boot it says %q", said)
+	}
+	if changes := did(calls); len(changes) != 3 || changes[0] != "service netcombiner onerestart nc0" || f.installed("nc0") != home {
+		t.Errorf("at boot it did %q", changes)
+	}
+	if info, err := os.Stat(f.dir + "/run.lock"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may hold the lock: %v, %v", info, err)
+	}
+
 	// Two that are right alone, and not together.
 	f.candidate("nc0", away)
 	f.candidate("nc1", away)

@@ -103,6 +103,11 @@ func TestRefused(t *testing.T) {
 	same(t, "calls", f.calls(), []string(nil))
 	same(t, "nc0.conf", f.ini("nc0"), before)
 
+	f.ok(os.Remove(f.path("runs/nc0"))) // a reboot, with the mistake still in config.xml
+	same(t, "problems at boot", f.apply(), []string{"nc0: [Path] lte: Metric = -1: not a metric; allowed: 0 to 65535"})
+	same(t, "calls at boot", f.calls(), []string{"rc.d/netcombiner onerestart nc0"})
+	same(t, "nc0.conf", f.ini("nc0"), before)
+
 	f.php(`$paths = netcombiner_items('path'); $paths[1]['metric'] = '';
 		$second = ['name' => 'second', 'instance' => '1'] + netcombiner_items('tunnel')[0];
 		return [netcombiner_save('path', array_merge($paths, [['of' => 'nc1'] + $paths[0]]), 'test'), netcombiner_save('tunnel', [netcombiner_items('tunnel')[0], $second], 'test')];`)

@@ -9,7 +9,7 @@
 #   ours       a configuration beside it that was a candidate once
 #
 # A candidate takes its place only when the daemon finds nothing wrong with any of them.
-# What was wrong is printed, and all stays as it is.
+# What was wrong is printed, and all stays as it is, after a reboot, too.
 
 etc=${NETCOMBINER_ETC:-/usr/local/etc/netcombiner}
 run=${NETCOMBINER_RUN:-/var/run/netcombiner}
@@ -67,7 +67,7 @@ make_candidates() {
 	install -d -m 700 "$etc" "$etc/new" || fail "cannot write to $etc: is the disk full?"
 	rm -f "$etc"/new/*.conf
 	[ "$(configctl template reload OPNsense/Netcombiner)" = OK ] ||
-		fail "the configuration was not written: System, Log Files, Backend says why"
+		refuse "the configuration was not written: System, Log Files, Backend says why"
 	settle_in
 }
 
@@ -79,7 +79,17 @@ check_candidates() {
 		set -- "$@" "$etc/new/$tunnel.conf"
 	done
 	[ $# -gt 0 ] || return 0
-	words=$(netcombiner check "$@" 2>&1 >/dev/null) || fail "$(echo "$words" | grep -v '^warning: ' | sed "s|$etc/new/||g")"
+	words=$(netcombiner check "$@" 2>&1 >/dev/null) || refuse "$(echo "$words" | grep -v '^warning: ' | sed "s|$etc/new/||g")"
+}
+
+# refuse says what is wrong. What does not run yet, as at boot, starts as it was accepted last.
+refuse() {
+	for tunnel in $netcombiner_interfaces; do
+		if is_ours "$tunnel" && master "$tunnel" && ! runs "$tunnel"; then
+			begin "$tunnel"
+		fi
+	done
+	fail "$1"
 }
 
 # follow makes one tunnel as its candidate is.
@@ -182,7 +192,8 @@ esac
 settle_in
 case $1 in
 start | stop | restart | reconfigure | remove)
-	# One at a time: events of several WANs come together.
+	# One at a time: events of several WANs come together. Nobody else may hold the lock.
+	(umask 077 && : >>"$run.lock")
 	[ -n "$NETCOMBINER_ALONE" ] || NETCOMBINER_ALONE=1 exec lockf -k -t 120 "$run.lock" "$0" "$@"
 	;;
 esac
