@@ -17,7 +17,7 @@ func (h *Host) firewall(iface string, routing config.Routing, listens []token.Wa
 		defer h.say("if the provider has a firewall of its own (AWS, Oracle, Hetzner …), open %s there, too", ports(listens))
 	}
 	if h.PF {
-		f.pf()
+		f.pf(routing == config.RoutingNAT)
 		return
 	}
 	name, commands := f.find()

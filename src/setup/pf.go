@@ -7,8 +7,9 @@ import (
 )
 
 // pf says which lines /etc/pf.conf lacks. There is no command that adds a rule to pf's
-// main ruleset, and the file is its owner's: nobody is asked.
-func (f *opening) pf() {
+// main ruleset, and the file is its owner's: nobody is asked. masquerades: what comes out
+// of the tunnel goes by the owner's rules; with Routing = portal the daemon's let it pass.
+func (f *opening) pf(masquerades bool) {
 	rules, err := f.host.Command("pfctl", "-P", "-s", "rules") // ports as numbers
 	if err != nil || !slices.ContainsFunc(strings.Split(rules, "\n"), blocksIn) {
 		return
@@ -19,7 +20,7 @@ func (f *opening) pf() {
 			missing = append(missing, fmt.Sprintf("pass in proto %s to port %d", l.Transport, l.Port))
 		}
 	}
-	if len(f.listens) > 0 && f.forward && !passes(rules, "on netcombiner") && !passes(rules, "on "+f.iface) {
+	if len(f.listens) > 0 && masquerades && !passes(rules, "on netcombiner") && !passes(rules, "on "+f.iface) {
 		missing = append(missing, "pass in on netcombiner")
 	}
 	if len(missing) == 0 {

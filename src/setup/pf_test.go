@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"netcombiner/src/config"
 )
 
 // pfRules is what `pfctl -P -s rules` of FreeBSD 14.0 prints of freebsd/pf/pf.conf.vps-nat.
@@ -70,4 +72,12 @@ func TestLocalOnFreeBSDWithoutAWay(t *testing.T) {
 	m.AddressesOf = func(string) ([]netip.Addr, error) { return addrs("10.1.0.2"), nil }
 	m.localWorks(LocalOptions{Token: homeToken(t), WANs: wans("eth1", "ue0")})
 	m.says("ue0 has no default route now: where no DHCP lease", "write Gateway = 192.0.2.1", "netcombiner reload nc0", "!reaches nothing")
+}
+
+func TestPortalOnFreeBSDPassesByItself(t *testing.T) {
+	m := newMachine(t)
+	m.PF, m.hasNFT = true, false
+	m.programs["pfctl -P -s rules"] = strings.ReplaceAll(pfRules, "on netcombiner all", "on em5 all")
+	m.remote(RemoteOptions{Routing: config.RoutingPortal})
+	m.says("!/etc/pf.conf")
 }
