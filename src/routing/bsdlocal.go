@@ -72,14 +72,13 @@ func (p *bsdPlan) mainRoute(to netip.Addr) (best *Route) {
 
 // egress has each path leave by its own WAN, and says whether pf does it.
 func (p *bsdPlan) egress(ways []*way) (byPF bool, err error) {
-	var lost []*way
+	all := ways
 	ways = slices.DeleteFunc(slices.Clone(ways), func(w *way) bool {
 		if p.reaches(w.link) {
 			return false
 		}
 		p.notes = append(p.notes, noHop(w))
 		p.useFIB(w, NoFIB)
-		lost = append(lost, w)
 		return true
 	})
 	lacking := p.chooseFIBs(ways)
@@ -100,7 +99,7 @@ func (p *bsdPlan) egress(ways []*way) (byPF bool, err error) {
 		}
 	}
 	if byPF || p.enters() { // which needs pf anyway
-		if err := p.keepBack(lost); err != nil {
+		if err := p.keepBack(all); err != nil {
 			return false, err
 		}
 	}
@@ -122,17 +121,19 @@ func (p *bsdPlan) egress(ways []*way) (byPF bool, err error) {
 	return false, nil
 }
 
-// keepBack drops what paths still send by WANs that lead nowhere: the kernel's own
-// route is another WAN's, or that into the tunnel, which would then carry itself.
-func (p *bsdPlan) keepBack(lost []*way) error {
-	for _, w := range lost {
+// keepBack drops what paths send by a WAN to a remote portal to which it does not
+// lead, or only in the other family: the kernel's own route is another WAN's, or
+// that into the tunnel, which would then carry itself.
+func (p *bsdPlan) keepBack(ways []*way) error {
+	for _, w := range ways {
 		for _, e := range p.spec.Remotes {
 			to := e.Addr.Addr().Unmap()
 			proto, err := e.protocol()
 			if err != nil {
 				return err
 			}
-			if own := addrsOf(w.link, to.Is6()); len(own) > 0 {
+			own := addrsOf(w.link, to.Is6())
+			if _, leads := p.toward(w.link, to); !leads && len(own) > 0 {
 				p.filter("block drop out quick %s %s", pfFamily(to.Is6()), pfProto(proto, pfList(own), to.String(), e.Addr.Port()))
 			}
 		}

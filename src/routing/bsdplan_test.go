@@ -112,6 +112,9 @@ func bsdCases() map[string]bsdCase {
 		"missing-gateway":  {bsdLocal(config.RoutingNone, config.EgressPF), with(bsdRouter(1), noGateway)},
 		// Nor may the tunnel's own packets enter the tunnel: the default leads there.
 		"missing-gateway-nat": {bsdLocal(config.RoutingNAT, config.EgressFIB), with(bsdRouter(4), noGateway)},
+		"one-family-nat-pf": {bsdLocal(config.RoutingNAT, config.EgressPF), with(bsdRouter(1), func(h *Host) {
+			h.Gateways = map[string][]netip.Addr{"em1": {addr("198.51.100.1")}}
+		})},
 		"given-gateway": {with(bsdLocal(config.RoutingNone, config.EgressPF), func(s *Spec) {
 			s.Paths[1].Gateway = []netip.Addr{addr("198.51.100.9"), addr("fe80::9")}
 		}), with(bsdRouter(1), noGateway)},

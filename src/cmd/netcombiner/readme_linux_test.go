@@ -55,7 +55,7 @@ var notHere = map[string]string{
 // What stands in the README as code, has a blank in it, and is no command; nor
 // is what holds " = ", a line of a configuration.
 var notCommands = []string{"session: handshake", "rejected: mac", "path cannot connect", "no WAN yet: waits for wan", "interface wanb has no metric",
-	"--wan em1 --wan ue0", "needs pf to ask our rules", "has no gateway that …", "is tried again and again", // FreeBSD's
+	"--wan em1 --wan ue0", "needs pf to ask our rules", "has no gateway that …", "have no way of their own", "is tried again and again", // FreeBSD's
 	"pass in proto udp to port 4725", "pass in on netcombiner", "set reassemble yes", "set skip on nc0",
 	"nc0.conf:9: …", "the configuration was not written", "the other firewall of the cluster has it"}
 
