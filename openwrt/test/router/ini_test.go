@@ -117,7 +117,7 @@ func TestEveryKey(t *testing.T) {
 			}
 		}
 	}
-	used["[Interface] KeyFile"] = true // the daemon gets what is in it
+	used["[Interface] KeyFile"] = true                              // the daemon gets what is in it
 	used["[Interface] Egress"], used["[Path] Gateway"] = true, true // for FreeBSD
 	for section, known := range keysOfTheDaemon(t) {
 		for _, name := range known {
