@@ -235,7 +235,9 @@ func (k *core) serving() int {
 
 // act does what a path's events ask for.
 func (k *core) act(now mono.Time, p *path.Path, events path.Events) {
-	if events&(path.EventUp|path.EventFailed|path.EventMoved) != 0 {
+	// A rescue, too: the path may have left Up without having failed, for a peer
+	// that says goodbye, and its keeper would give an Up path an hour.
+	if events&(path.EventUp|path.EventFailed|path.EventMoved|path.EventRescue) != 0 {
 		k.changed |= 1 << p.ID
 	}
 	k.tell(now, p)
