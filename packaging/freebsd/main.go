@@ -50,9 +50,7 @@ func run(repo, arch, major, given, keyFile, out string) error {
 	if err != nil {
 		return err
 	}
-	if v.Changed {
-		fmt.Fprintf(os.Stderr, "uncommitted changes are packed, too, as %s: commit them to pack a version that another can make again\n", revised(number(v)))
-	}
+	v.Warn(os.Stderr, revised(number(v)))
 	packages, err := tree{repo: repo, folder: filepath.Join(repo, "freebsd"), version: v, target: t}.packages()
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ package gitversion
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -25,6 +26,14 @@ type Version struct {
 	Built   time.Time // when the commit was made, or SOURCE_DATE_EPOCH
 	Commit  string    // in hex
 	Changed bool      // since the commit, which then is not said
+}
+
+// Warn tells w that changes are packed which no commit has, under the version as a
+// kind of package writes it; nothing where there are none.
+func (v Version) Warn(w io.Writer, as string) {
+	if v.Changed {
+		fmt.Fprintf(w, "uncommitted changes are packed, too, as %s: commit them to pack a version that another can make again\n", as)
+	}
 }
 
 // Of is the version of a repository's commit: v1.2.3 and four commits are 1.2.3

@@ -40,9 +40,7 @@ func run(format, repo, arch, number, key, out string) error {
 	if err != nil {
 		return err
 	}
-	if v.Changed {
-		fmt.Fprintf(os.Stderr, "uncommitted changes are packed, too, as %s-r%s: commit them to pack a version that another can make again\n", v.Number, release(v))
-	}
+	v.Warn(os.Stderr, v.Number+"-r"+release(v))
 	packages, err := feed{repo: repo, folder: filepath.Join(repo, "openwrt"), version: v}.packages(arch)
 	if err != nil {
 		return err

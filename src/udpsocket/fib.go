@@ -10,8 +10,8 @@ import (
 // FIB says in which of the kernel's routing tables (setfib(2)) the routes of a WAN
 // are, by the Bind that names it. Not ok: none is set aside for it, and the process's
 // own serves. A negative table: the WAN leads nowhere, and nothing may leave by the
-// process's own, which is another's. It may wait until that is known, but not longer than ctx. Only FreeBSD
-// asks: it is what binding to a device is on Linux.
+// process's own, which is another's. It may wait until that is known, but not longer
+// than ctx. Only FreeBSD asks: it is what binding to a device is on Linux.
 type FIB func(ctx context.Context, device string, source netip.Addr) (table int, ok bool)
 
 // table is the one by which a connection from source leaves.

@@ -14,6 +14,3 @@ func probeOffload(int) (cuts, joins bool, unable string) { return false, false, 
 func writeSegment(*controlBuffer, int, int) int { return 0 }
 
 func readSegment(*unix.Cmsghdr, unsafe.Pointer, int) int { return 0 }
-
-// moreBuffers is the bound of all sockets, of which the kernel takes an eighth for itself.
-const moreBuffers = "kern.ipc.maxsockbuf=8388608"

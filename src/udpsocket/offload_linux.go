@@ -43,6 +43,3 @@ func probeOffload(fd int) (cuts, joins bool, unable string) {
 	}
 	return true, joins, ""
 }
-
-// moreBuffers are the bounds of what who has no privilege may ask for.
-const moreBuffers = "net.core.rmem_max=4194304 net.core.wmem_max=1048576, or run as root"

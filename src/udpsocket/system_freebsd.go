@@ -39,6 +39,10 @@ func raiseBuffer(fd, option, size int) {
 	stepDown(size, func(size int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, size) })
 }
 
+// moreBuffers is the bound of all sockets, of which the kernel takes an eighth for
+// itself.
+const moreBuffers = "kern.ipc.maxsockbuf=8388608"
+
 // setPacketInfo asks for packet information with every datagram.
 func setPacketInfo(fd int, ipv6 bool) error {
 	if ipv6 {

@@ -60,6 +60,9 @@ func raiseBuffer(fd, force, option, size int) {
 	}
 }
 
+// moreBuffers are the bounds of what who has no privilege may ask for.
+const moreBuffers = "net.core.rmem_max=4194304 net.core.wmem_max=1048576, or run as root"
+
 // setPacketInfo asks for packet information with every datagram.
 func setPacketInfo(fd int, ipv6 bool) error {
 	if ipv6 {

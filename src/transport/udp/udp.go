@@ -43,8 +43,9 @@ func (t Transport) Dial(ctx context.Context, bind transport.Bind, remote netip.A
 }
 
 // Listen returns a listener whose flow takes and gives messages of any remote; on
-// FreeBSD it has two at [::], one of IPv6 and one of IPv4. On a wildcard address an answer leaves from the address at which the
-// question came, if the Message says it in Local.
+// FreeBSD it has two at [::], one of IPv6 and one of IPv4. On a wildcard address an
+// answer leaves from the address at which the question came, if the Message says it
+// in Local.
 func (t Transport) Listen(ctx context.Context, local netip.AddrPort) (transport.Listener, error) {
 	l, err := udpsocket.ListenAll(ctx, local, t.Options)
 	if err != nil {
